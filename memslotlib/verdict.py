@@ -1,0 +1,132 @@
+"""The words of a verdict, kept apart: a proof and a sample never share one.
+
+From the model: HOLDS (every interleaving within the bound), VIOLATED (with a trace), UNDETERMINED
+(the bound was reached first). From a real kernel: SEEN k of N, NOT SEEN in N, on a named host.
+From neither: NOT RUN (what was missing), DOES NOT APPLY (why).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .errors import MemslotError
+
+
+class Word(Enum):
+    """What can be said of a claim; the value is how it is printed."""
+
+    HOLDS = "HOLDS"
+    VIOLATED = "VIOLATED"
+    UNDETERMINED = "UNDETERMINED"
+    SEEN = "SEEN"
+    NOT_SEEN = "NOT SEEN"
+    NOT_RUN = "NOT RUN"
+    DOES_NOT_APPLY = "DOES NOT APPLY"
+
+
+#: Words that only an exhaustive run of a model may use, and words that only a real kernel may.
+MODEL_WORDS = frozenset({Word.HOLDS, Word.VIOLATED, Word.UNDETERMINED})
+HOST_WORDS = frozenset({Word.SEEN, Word.NOT_SEEN})
+
+
+class VacuousError(MemslotError):
+    """A verdict that nothing stands behind: no state explored, no guest that ran, no reason given."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One verdict and what it stands on.
+
+    HOLDS needs a ``bound`` and at least one state; VIOLATED a ``trace``; SEEN and NOT SEEN a
+    ``host`` and ``trials``, with ``hits`` out of them, and a NOT SEEN also the ``opportunities``
+    (guest accesses proven to overlap the window); NOT RUN and DOES NOT APPLY a ``reason``.
+
+    Counts are plain integers; ``trace`` is one line a step.
+
+    Raises :class:`VacuousError` when a word lacks what it needs.
+
+    >>> Verdict.seen(300, 300, host="demo").text
+    'SEEN 300 of 300'
+    >>> Verdict.not_seen(50, opportunities=0, host="demo")
+    Traceback (most recent call last):
+    memslotlib.verdict.VacuousError: NOT SEEN in 50: no access overlapped the window, nothing was tested
+    """
+
+    word: Word
+    bound: str = ""
+    states: int = 0
+    trace: tuple[str, ...] = field(default=(), repr=False)
+    host: str = ""
+    hits: int = 0
+    trials: int = 0
+    opportunities: int = 0
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        lack = self._lacks()
+        if lack:
+            raise VacuousError(f"{self.text}: {lack}")
+
+    def _lacks(self) -> str:
+        if self.word is Word.HOLDS and not (self.bound and self.states):
+            return "a proof needs its bound and at least one state"
+        if self.word is Word.VIOLATED and not self.trace:
+            return "a violation needs its trace"
+        if self.word is Word.UNDETERMINED and not self.bound:
+            return "name the bound that was reached"
+        if self.word in HOST_WORDS and not self.host:
+            return "a sample needs its host"
+        if self.word is Word.SEEN and not 0 < self.hits <= self.trials:
+            return f"{self.hits} of {self.trials} is no sighting"
+        if self.word is Word.NOT_SEEN and self.hits:
+            return f"{self.hits} hits were seen"
+        if self.word is Word.NOT_SEEN and not (self.trials and self.opportunities):
+            return "no access overlapped the window, nothing was tested"
+        if self.word in (Word.NOT_RUN, Word.DOES_NOT_APPLY) and not self.reason:
+            return "give the reason"
+        return ""
+
+    @property
+    def text(self) -> str:
+        """The verdict as prose prints it, with its counts."""
+        if self.word is Word.SEEN:
+            return f"SEEN {self.hits:,} of {self.trials:,}"
+        if self.word is Word.NOT_SEEN:
+            return f"NOT SEEN in {self.trials:,}"
+        return self.word.value
+
+    @classmethod
+    def holds(cls, *, bound: str, states: int) -> Verdict:
+        """Every interleaving within the bound was explored and none breaks the property."""
+        return cls(Word.HOLDS, bound=bound, states=states)
+
+    @classmethod
+    def violated(cls, trace: tuple[str, ...], *, bound: str, states: int) -> Verdict:
+        """An interleaving breaks the property; the trace shows it."""
+        return cls(Word.VIOLATED, bound=bound, states=states, trace=trace)
+
+    @classmethod
+    def undetermined(cls, bound: str, *, states: int = 0) -> Verdict:
+        """The bound was reached before the space was exhausted."""
+        return cls(Word.UNDETERMINED, bound=bound, states=states)
+
+    @classmethod
+    def seen(cls, hits: int, trials: int, *, host: str, opportunities: int = 0) -> Verdict:
+        """A real kernel showed it in ``hits`` of ``trials`` updates."""
+        return cls(Word.SEEN, hits=hits, trials=trials, host=host, opportunities=opportunities)
+
+    @classmethod
+    def not_seen(cls, trials: int, *, opportunities: int, host: str) -> Verdict:
+        """A real kernel did not show it, though so many accesses overlapped the window."""
+        return cls(Word.NOT_SEEN, trials=trials, opportunities=opportunities, host=host)
+
+    @classmethod
+    def not_run(cls, missing: str) -> Verdict:
+        """Nothing ran; ``missing`` says what the host lacks."""
+        return cls(Word.NOT_RUN, reason=missing)
+
+    @classmethod
+    def does_not_apply(cls, why: str) -> Verdict:
+        """The question makes no sense here; ``why`` says so."""
+        return cls(Word.DOES_NOT_APPLY, reason=why)

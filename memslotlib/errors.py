@@ -25,15 +25,15 @@ class KvmError(MemslotError, OSError):
     The text names the ioctl, the errno's name and every field that was passed (addresses and sizes
     in hexadecimal); the simulator adds the rule that refused, the kernel cannot.
 
-    Attributes: ``ioctl`` (str), ``errno`` (int), ``fields`` (mapping of name to int), ``rule`` (str,
-    empty when the kernel raised).
+    Attributes: ``ioctl`` (str), ``errno`` (int), ``fields`` (mapping of name to int), ``rule``
+    (str, empty when the kernel raised).
 
     Source: api.rst, "General description": an ioctl returns -1 and sets errno.
 
-    >>> raise KvmError("KVM_SET_USER_MEMORY_REGION", 22, {"slot": 1, "memory_size": 5}, "size-aligned")
+    >>> raise KvmError("KVM_SET_USER_MEMORY_REGION", 22, {"memory_size": 5}, "size-aligned")
     Traceback (most recent call last):
     memslotlib.errors.KvmError: [Errno 22] KVM_SET_USER_MEMORY_REGION: EINVAL (Invalid argument) \
-slot=0x1 memory_size=0x5; rule size-aligned
+memory_size=0x5; rule size-aligned
     """
 
     def __init__(

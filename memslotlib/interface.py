@@ -120,9 +120,7 @@ class Vm(Protocol):
     ) -> Exit:
         """One guest store of 1, 2, 4 or 8 bytes."""
 
-    def fetch(
-        self, gpa: int, *, context: Context = Context.LONG64_CPL3, as_id: int = 0
-    ) -> Exit:
+    def fetch(self, gpa: int, *, context: Context = Context.LONG64_CPL3, as_id: int = 0) -> Exit:
         """One guest instruction fetch; the memory there must hold ``FETCH_STUB``."""
 
     def memory(self, hva: int, size: int) -> memoryview:

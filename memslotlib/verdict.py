@@ -31,7 +31,7 @@ HOST_WORDS = frozenset({Word.SEEN, Word.NOT_SEEN})
 
 
 class VacuousError(MemslotError):
-    """A verdict that nothing stands behind: no state explored, no guest that ran, no reason given."""
+    """A verdict that nothing stands behind: no state explored, no guest that ran, no reason."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Verdict:
     'SEEN 300 of 300'
     >>> Verdict.not_seen(50, opportunities=0, host="demo")
     Traceback (most recent call last):
-    memslotlib.verdict.VacuousError: NOT SEEN in 50: no access overlapped the window, nothing was tested
+    memslotlib.verdict.VacuousError: NOT SEEN in 50: no access overlapped the window
     """
 
     word: Word
@@ -82,7 +82,7 @@ class Verdict:
         if self.word is Word.NOT_SEEN and self.hits:
             return f"{self.hits} hits were seen"
         if self.word is Word.NOT_SEEN and not (self.trials and self.opportunities):
-            return "no access overlapped the window, nothing was tested"
+            return "no access overlapped the window"
         if self.word in (Word.NOT_RUN, Word.DOES_NOT_APPLY) and not self.reason:
             return "give the reason"
         return ""
@@ -94,7 +94,7 @@ class Verdict:
             return f"SEEN {self.hits:,} of {self.trials:,}"
         if self.word is Word.NOT_SEEN:
             return f"NOT SEEN in {self.trials:,}"
-        return self.word.value
+        return str(self.word.value)
 
     @classmethod
     def holds(cls, *, bound: str, states: int) -> Verdict:

@@ -1,0 +1,160 @@
+"""The registry of claims: what the book says, what it expects, and why, before anything runs.
+
+``book/claims/*.toml`` holds one ``[[claim]]`` table each. A claim states a property; for each API
+it expects a word from the model and a word from a real kernel, with the reason and the source
+written down before the run. An id, once published, is never reused.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import MemslotError
+from .verdict import HOST_WORDS, MODEL_WORDS, Word
+
+#: A claim's id: the question, a dot, a number that is never reused.
+CLAIM_ID = re.compile(r"^Q[0-7]\.[1-9]\d*$")
+
+_NEUTRAL = frozenset({Word.NOT_RUN, Word.DOES_NOT_APPLY})
+
+
+class ClaimError(MemslotError, ValueError):
+    """A claim's file breaks a rule of the registry; the text names file, id and rule."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one API is expected to show, written before the run.
+
+    ``mutant`` names the change of the protocol that would flip a HOLDS; a HOLDS without one is
+    refused, because nothing would show that the check can fail.
+    """
+
+    api: str
+    model: Word
+    host: Word
+    reason: str
+    source: str
+    mutant: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement that a reader can cite, re-run and dispute."""
+
+    id: str
+    title: str
+    question: str
+    statement: str
+    litmus: str
+    bound: str
+    expect: tuple[Expectation, ...]
+    limits: tuple[str, ...]
+    sources: tuple[str, ...]
+    history: tuple[str, ...]
+
+    @property
+    def anchor(self) -> str:
+        """The id as addresses spell it."""
+        return self.id.lower()
+
+    def expected(self, api: str) -> Expectation:
+        """Return what ``api`` is expected to show; ClaimError when the claim says nothing of it."""
+        for one in self.expect:
+            if one.api == api:
+                return one
+        known = ", ".join(one.api for one in self.expect)
+        raise ClaimError(f"{self.id}: says nothing of API {api!r}, only of {known}")
+
+
+def load(folder: Path) -> dict[str, Claim]:
+    """Read every claim under ``folder``, in the order of their ids.
+
+    Raises ClaimError when a file breaks a rule or two claims share an id.
+    """
+    claims: dict[str, Claim] = {}
+    for path in sorted(folder.glob("*.toml")):
+        for claim in load_text(path.read_text(encoding="utf-8"), path.name):
+            if claim.id in claims:
+                raise ClaimError(f"{path.name}: {claim.id}: this id is taken")
+            claims[claim.id] = claim
+    return dict(sorted(claims.items(), key=lambda item: _number(item[0])))
+
+
+def load_text(text: str, name: str) -> list[Claim]:
+    r"""Read the claims of one file's text; ``name`` is what errors call it.
+
+    Raises ClaimError naming file, id and rule: TOML that does not parse, a key that is missing, a
+    word of the wrong kind (a model never SEES, a host never HOLDS), a HOLDS without its mutant.
+
+    >>> load_text('[[claim]]\nid = "Q5.2"', "q5.toml")
+    Traceback (most recent call last):
+    memslotlib.claims.ClaimError: q5.toml: Q5.2: lacks title
+    """
+    try:
+        tables = tomllib.loads(text).get("claim", [])
+    except tomllib.TOMLDecodeError as error:
+        raise ClaimError(f"{name}: {error}") from error
+    return [_claim(table, name) for table in tables]
+
+
+def _claim(table: Mapping[str, Any], name: str) -> Claim:
+    identity = str(table.get("id", "?"))
+    where = f"{name}: {identity}"
+    if not CLAIM_ID.match(identity):
+        raise ClaimError(f"{where}: an id looks like Q5.2")
+    for key in ("title", "statement", "litmus", "bound", "expect", "limits", "sources", "history"):
+        if not table.get(key):
+            raise ClaimError(f"{where}: lacks {key}")
+    return Claim(
+        id=identity,
+        title=table["title"],
+        question=identity.split(".")[0],
+        statement=" ".join(table["statement"].split()),
+        litmus=table["litmus"],
+        bound=table["bound"],
+        expect=tuple(_expectation(api, row, where) for api, row in table["expect"].items()),
+        limits=_sentences(table["limits"]),
+        sources=_sentences(table["sources"]),
+        history=_sentences(table["history"]),
+    )
+
+
+def _expectation(api: str, row: Mapping[str, Any], where: str) -> Expectation:
+    where = f"{where}: expect.{api}"
+    for key in ("model", "host", "reason", "source"):
+        if not row.get(key):
+            raise ClaimError(f"{where}: lacks {key}")
+    one = Expectation(
+        api=api,
+        model=_word(row["model"], MODEL_WORDS | _NEUTRAL, f"{where}.model"),
+        host=_word(row["host"], HOST_WORDS | _NEUTRAL, f"{where}.host"),
+        reason=" ".join(row["reason"].split()),
+        source=row["source"],
+        mutant=row.get("mutant", ""),
+    )
+    if one.model is Word.HOLDS and not one.mutant:
+        raise ClaimError(f"{where}: a HOLDS names the mutant that flips it")
+    return one
+
+
+def _word(text: str, allowed: Iterable[Word], where: str) -> Word:
+    for word in allowed:
+        if word.value == text:
+            return word
+    choices = ", ".join(sorted(word.value for word in allowed))
+    raise ClaimError(f"{where}: {text!r} is not one of {choices}")
+
+
+def _sentences(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(" ".join(item.split()) for item in items)
+
+
+def _number(identity: str) -> tuple[str, int]:
+    question, _, number = identity.partition(".")
+    return question, int(number)

@@ -119,7 +119,8 @@ def _meaning(path: Path) -> bytes:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
-            body[0] = ast.Pass()
+            # An empty body is no statement list: a docstring alone stands for `pass`.
+            body[:] = body[1:] or [ast.Pass()]
     return ast.dump(tree).encode()
 
 

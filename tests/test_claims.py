@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from memslotlib.claims import ClaimError, load, load_text
+from memslotlib.verdict import Word
+
+GOOD = """
+[[claim]]
+id = "Q5.2"
+title = "No stale write"
+statement = '''After the update returns,
+no write reaches the old hva.'''
+litmus = "hva-flip+write"
+bound = "2 vCPUs x 3 accesses"
+limits = ["one host"]
+sources = ["YzSxhHzgNKHL3Cvm@google.com"]
+history = ["2026-11-23 first stated"]
+[claim.expect.delete-create]
+model = "HOLDS"
+host = "NOT SEEN"
+reason = "SRCU"
+source = "kvm_set_memslot()"
+mutant = "no-srcu-wait"
+"""
+
+
+def test_a_claim_reads_back_with_its_expectation():
+    (claim,) = load_text(GOOD, "q5.toml")
+    assert (claim.id, claim.anchor, claim.question) == ("Q5.2", "q5.2", "Q5")
+    assert claim.statement == "After the update returns, no write reaches the old hva."
+    one = claim.expected("delete-create")
+    assert (one.model, one.host, one.mutant) == (Word.HOLDS, Word.NOT_SEEN, "no-srcu-wait")
+
+
+def test_asking_for_an_api_that_the_claim_is_silent_on_names_those_it_knows():
+    (claim,) = load_text(GOOD, "q5.toml")
+    with pytest.raises(ClaimError, match="Q5.2: says nothing of API 'move', only of delete-create"):
+        claim.expected("move")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ('id = "Q5.2"', 'id = "Q9.2"', r"q5.toml: Q9.2: an id looks like Q5.2"),
+        ('id = "Q5.2"', 'id = "Q5.0"', r"an id looks like"),
+        ('title = "No stale write"', "", "Q5.2: lacks title"),
+        ('limits = ["one host"]', "limits = []", "lacks limits"),
+        ('reason = "SRCU"', "", "expect.delete-create: lacks reason"),
+        ('model = "HOLDS"', 'model = "SEEN"', "model: 'SEEN' is not one of"),
+        ('host = "NOT SEEN"', 'host = "HOLDS"', "host: 'HOLDS' is not one of"),
+        ('mutant = "no-srcu-wait"', "", "a HOLDS names the mutant"),
+        ('id = "Q5.2"', 'id = "Q5.2', "q5.toml: "),
+    ],
+)
+def test_a_broken_rule_is_named_with_file_and_id(before, after, says):
+    assert before in GOOD
+    with pytest.raises(ClaimError, match=says):
+        load_text(GOOD.replace(before, after), "q5.toml")
+
+
+def test_an_id_is_used_once_and_ids_sort_by_number(tmp_path: Path):
+    for name, identity in [("b.toml", "Q5.10"), ("a.toml", "Q5.9"), ("c.toml", "Q4.1")]:
+        (tmp_path / name).write_text(GOOD.replace("Q5.2", identity))
+    assert list(load(tmp_path)) == ["Q4.1", "Q5.9", "Q5.10"]
+    (tmp_path / "d.toml").write_text(GOOD.replace("Q5.2", "Q5.9"))
+    with pytest.raises(ClaimError, match="d.toml: Q5.9: this id is taken"):
+        load(tmp_path)

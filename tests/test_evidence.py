@@ -1,0 +1,104 @@
+import json
+import multiprocessing
+
+import pytest
+
+from memslotlib import evidence
+from memslotlib.evidence import EvidenceError, Record, append, newest, read
+from memslotlib.provenance import Provenance
+
+HERE = Provenance("abc", False, "0.1.0", "2026-11-23T00:00:00+00:00", "3.11.7", "native", {"k": 1})
+
+
+def record(n=0, **parameters):
+    return Record(
+        "delete-create+fetch", parameters, {"hits": n}, HERE, code="c0de", samples={"s": [1]}
+    )
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    for n in range(3):
+        append(path, record(n, updates=300))
+    assert read(path) == [record(n, updates=300) for n in range(3)]
+    assert [p.name for p in tmp_path.iterdir()] == ["q0.jsonl"]
+
+
+def test_no_file_is_no_records(tmp_path):
+    assert read(tmp_path / "none.jsonl") == []
+
+
+def test_the_newest_record_of_an_experiment_is_chosen_by_its_parameters():
+    records = [record(1, context="real16"), record(2, context="cpl3"), record(3, context="real16")]
+    assert newest(records, "delete-create+fetch", context="real16").result == {"hits": 3}
+    assert newest(records, "delete-create+fetch", context="cpl3").result == {"hits": 2}
+    assert newest(records, "delete-create+load") is None
+    assert newest(records, "delete-create+fetch", context="smm") is None
+
+
+def test_a_record_is_stale_when_the_code_differs():
+    assert not record().is_stale("c0de")
+    assert record().is_stale("c0df")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda t: t[:-1], "q0.jsonl:2: the last line was cut"),
+        (lambda t: t.replace('"hits":1', '"hits":9'), "q0.jsonl:2: its digest is"),
+        (lambda t: t.replace('{"code"', '"code"', 1), "q0.jsonl:1: not JSON"),
+        (lambda t: "[]\n" + t, "q0.jsonl:1: a record is a JSON object, not list"),
+    ],
+)
+def test_a_damaged_line_is_named_and_refused(tmp_path, damage, says):
+    path = tmp_path / "q0.jsonl"
+    for n in range(2):
+        append(path, record(n))
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(EvidenceError, match=says):
+        read(path)
+    broken = path.read_text()
+    with pytest.raises(EvidenceError, match=says):
+        append(path, record(5))
+    assert path.read_text() == broken
+
+
+def test_another_schema_is_refused(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    body = json.loads(record().line())
+    del body["digest"]
+    body["schema"] = 2
+    path.write_text(json.dumps({**body, "digest": evidence._digest(body)}) + "\n")
+    with pytest.raises(EvidenceError, match="q0.jsonl:1: schema 2, this version reads 1"):
+        read(path)
+
+
+def test_a_write_that_is_interrupted_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "q0.jsonl"
+    append(path, record(0))
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evidence.os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        append(path, record(1))
+    assert read(path) == [record(0)]
+    assert [p.name for p in tmp_path.iterdir()] == ["q0.jsonl"]
+
+
+def _append_many(path, first):
+    for n in range(first, first + 10):
+        append(path, record(n))
+
+
+def test_two_writers_lose_nothing(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_append_many, args=(path, first)) for first in (0, 100)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert sorted(r.result["hits"] for r in read(path)) == [*range(10), *range(100, 110)]

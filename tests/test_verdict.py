@@ -1,0 +1,52 @@
+import pytest
+
+from memslotlib.verdict import HOST_WORDS, MODEL_WORDS, VacuousError, Verdict, Word
+
+FULL = {
+    Word.HOLDS: Verdict.holds(bound="2 vCPUs x 3 accesses", states=7),
+    Word.VIOLATED: Verdict.violated(("DELETE", "fetch: internal_error"), bound="b", states=2),
+    Word.UNDETERMINED: Verdict.undetermined("1 GiB"),
+    Word.SEEN: Verdict.seen(1, 1000, host="h"),
+    Word.NOT_SEEN: Verdict.not_seen(3000, opportunities=12, host="h"),
+    Word.NOT_RUN: Verdict.not_run("/dev/kvm: no such file"),
+    Word.DOES_NOT_APPLY: Verdict.does_not_apply("one address space"),
+}
+
+
+def test_every_word_has_a_verdict_and_its_text_starts_with_the_word():
+    assert set(FULL) == set(Word)
+    for word, verdict in FULL.items():
+        assert verdict.text.startswith(word.value)
+
+
+def test_a_proof_and_a_sample_share_no_word():
+    assert not MODEL_WORDS & HOST_WORDS
+    assert MODEL_WORDS | HOST_WORDS | {Word.NOT_RUN, Word.DOES_NOT_APPLY} == set(Word)
+
+
+def test_counts_are_part_of_a_sample_s_text():
+    assert FULL[Word.SEEN].text == "SEEN 1 of 1,000"
+    assert FULL[Word.NOT_SEEN].text == "NOT SEEN in 3,000"
+
+
+@pytest.mark.parametrize(
+    ("make", "lack"),
+    [
+        (lambda: Verdict.holds(bound="", states=1), "a proof needs its bound"),
+        (lambda: Verdict.holds(bound="b", states=0), "at least one state"),
+        (lambda: Verdict.violated((), bound="b", states=1), "needs its trace"),
+        (lambda: Verdict.undetermined(""), "name the bound"),
+        (lambda: Verdict.seen(1, 1, host=""), "needs its host"),
+        (lambda: Verdict.seen(0, 5, host="h"), "0 of 5 is no sighting"),
+        (lambda: Verdict.seen(6, 5, host="h"), "6 of 5 is no sighting"),
+        (lambda: Verdict.not_seen(0, opportunities=1, host="h"), "no access overlapped"),
+        (lambda: Verdict.not_seen(9, opportunities=0, host="h"), "no access overlapped"),
+        (lambda: Verdict.not_seen(9, opportunities=3, host=""), "needs its host"),
+        (lambda: Verdict(Word.NOT_SEEN, host="h", trials=9, opportunities=9, hits=1), "1 hits"),
+        (lambda: Verdict.not_run(""), "give the reason"),
+        (lambda: Verdict.does_not_apply(""), "give the reason"),
+    ],
+)
+def test_a_verdict_that_nothing_stands_behind_is_refused(make, lack):
+    with pytest.raises(VacuousError, match=lack):
+        make()

@@ -1,0 +1,194 @@
+"""Litmus tests: one scenario, small enough to read, that a model and a real kernel both answer.
+
+A test says what a vCPU does, and for each API how the memslots change meanwhile, one ioctl a step.
+The layouts before and after both map the accessed GPA to the same memory, so the property is always
+the same sentence: the access is answered from that memory, at whatever moment it is made. What runs
+a test is a :class:`Runner`; the caller chooses it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from .errors import MemslotError
+from .interface import FETCH_STUB, Context, Exit, Vm
+from .uapi import PAGE_SIZE, MemFlag
+from .verdict import Verdict
+
+#: The slot, the range and the backing that every test here is about.
+SLOT = 1
+GPA = 0x1000_0000
+HVA = 0x2000_0000_0000
+SIZE_BYTES = 4 * PAGE_SIZE
+#: The page that the vCPU accesses: inside the range before and after every update, a move by one
+#: page included.
+TARGET = GPA + 2 * PAGE_SIZE
+#: What lies there: every access finds it, a fetch executes it.
+CONTENT = FETCH_STUB * 4
+
+
+class UnknownLitmusError(MemslotError, KeyError):
+    """No such litmus test, or it does not know the API; the text lists what there is."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Access(Enum):
+    """What the vCPU does; the value names it in the test's name."""
+
+    LOAD = "load"
+    STORE = "store"
+    FETCH = "fetch"
+
+    def on(self, vm: Vm, gpa: int, context: Context) -> Exit:
+        """Make the access once."""
+        if self is Access.LOAD:
+            return vm.read(gpa, len(CONTENT), context=context)
+        if self is Access.STORE:
+            return vm.write(gpa, CONTENT, context=context)
+        return vm.fetch(gpa, context=context)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One KVM_SET_USER_MEMORY_REGION call of an update, with the name that traces print."""
+
+    name: str
+    slot: int = SLOT
+    flags: int = 0
+    gpa: int = GPA
+    size_bytes: int = SIZE_BYTES
+    hva: int = HVA
+
+    def apply(self, vm: Vm) -> None:
+        """Make the call."""
+        vm.set_user_memory_region(self.slot, self.flags, self.gpa, self.size_bytes, self.hva)
+
+
+CREATE = Step("CREATE")
+DELETE = Step("DELETE", gpa=0, size_bytes=0, hva=0)
+
+#: How each API changes the slot: the ioctls in order, starting from :data:`CREATE`'s slot. A move
+#: shifts the range up a page: the target stays mapped, though by another page of the backing.
+UPDATES: Mapping[str, tuple[Step, ...]] = {
+    "today": (DELETE, CREATE),
+    "move": (Step("MOVE", gpa=GPA + PAGE_SIZE),),
+    "flags": (Step("FLAGS", flags=int(MemFlag.LOG_DIRTY_PAGES)),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Litmus:
+    """A scenario: what the vCPU does while the slot under it is updated."""
+
+    name: str
+    access: Access
+    apis: tuple[str, ...] = tuple(UPDATES)
+
+    def update(self, api: str) -> tuple[Step, ...]:
+        """Return the ioctls by which ``api`` updates the slot.
+
+        >>> [step.name for step in get("delete-create+fetch").update("today")]
+        ['DELETE', 'CREATE']
+        >>> get("delete-create+fetch").update("batch")
+        Traceback (most recent call last):
+        memslotlib.litmus.UnknownLitmusError: delete-create+fetch: no API 'batch'; \
+it knows today, move, flags
+        """
+        if api not in self.apis:
+            known = ", ".join(self.apis)
+            raise UnknownLitmusError(f"{self.name}: no API {api!r}; it knows {known}")
+        return UPDATES[api]
+
+
+TESTS: Mapping[str, Litmus] = {
+    test.name: test
+    for test in (Litmus(f"delete-create+{access.value}", access) for access in Access)
+}
+
+
+def get(name: str) -> Litmus:
+    """Return the litmus test of this name; UnknownLitmusError lists the names there are."""
+    if name not in TESTS:
+        raise UnknownLitmusError(f"no litmus test {name!r}; there are {', '.join(TESTS)}")
+    return TESTS[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One litmus test, run once by one runner: the verdict and what the vCPU met.
+
+    ``exits`` counts the ways in which the property was broken, by exit reason.
+    """
+
+    litmus: str
+    api: str
+    context: Context
+    verdict: Verdict
+    exits: Mapping[str, int]
+
+
+class Runner(Protocol):
+    """Whatever can run a litmus test: a model, this host, a kernel in the lab."""
+
+    def run(self, litmus: Litmus, api: str, context: Context) -> Run:
+        """Run it and say what came out; never raise because something was missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the access came to when it was made after ``after`` (the update's steps so far)."""
+
+    after: tuple[str, ...]
+    exit: Exit
+
+    @property
+    def line(self) -> str:
+        """One line of a trace."""
+        return f"{' '.join(self.after) or 'before'}: {self.exit.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryRunner:
+    """Makes the access between any two ioctls, once each: every interleaving of whole ioctls.
+
+    On the simulator this exhausts the sequential contract and so speaks the model's words. It can
+    say nothing of what happens *inside* an ioctl: an API of one step is UNDETERMINED, never HOLDS.
+    """
+
+    make_vm: Callable[[], AbstractContextManager[Vm]]
+
+    def outcomes(self, litmus: Litmus, api: str, context: Context) -> list[Outcome]:
+        """Return what the access comes to at each boundary of the update, in order."""
+        steps = litmus.update(api)
+        return [self._outcome(litmus, steps[:n], context) for n in range(len(steps) + 1)]
+
+    def run(self, litmus: Litmus, api: str, context: Context) -> Run:
+        """Judge the outcomes at all boundaries."""
+        outcomes = self.outcomes(litmus, api, context)
+        broken = [one for one in outcomes if one.exit.reason != "done"]
+        bound = f"one access at each of {len(outcomes)} ioctl boundaries"
+        if broken:
+            verdict = Verdict.violated(
+                tuple(one.line for one in outcomes), bound=bound, states=len(outcomes)
+            )
+        else:
+            verdict = Verdict.undetermined(bound + "; not inside the ioctl", states=len(outcomes))
+        return Run(litmus.name, api, context, verdict, Counter(one.exit.reason for one in broken))
+
+    def _outcome(self, litmus: Litmus, steps: tuple[Step, ...], context: Context) -> Outcome:
+        with self.make_vm() as vm:
+            # The same bytes in every page, because a move changes which of them answers.
+            for page in range(0, SIZE_BYTES, PAGE_SIZE):
+                vm.memory(HVA + page, len(CONTENT))[:] = CONTENT
+            CREATE.apply(vm)
+            for step in steps:
+                step.apply(vm)
+            exit_ = litmus.access.on(vm, TARGET, context)
+        return Outcome(tuple(step.name for step in steps), exit_)

@@ -20,6 +20,12 @@ from .verdict import HOST_WORDS, MODEL_WORDS, Word
 #: A claim's id: the question, a dot, a number that is never reused.
 CLAIM_ID = re.compile(r"^Q[0-7]\.[1-9]\d*$")
 
+#: What every claim has to say.
+REQUIRED = (
+    *("title", "statement", "litmus", "property", "contexts", "bound"),
+    *("expect", "limits", "sources", "history"),
+)
+
 _NEUTRAL = frozenset({Word.NOT_RUN, Word.DOES_NOT_APPLY})
 
 
@@ -52,6 +58,8 @@ class Claim:
     question: str
     statement: str
     litmus: str
+    keeps: str
+    contexts: tuple[str, ...]
     bound: str
     expect: tuple[Expectation, ...]
     limits: tuple[str, ...]
@@ -108,7 +116,7 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
     where = f"{name}: {identity}"
     if not CLAIM_ID.match(identity):
         raise ClaimError(f"{where}: an id looks like Q5.2")
-    for key in ("title", "statement", "litmus", "bound", "expect", "limits", "sources", "history"):
+    for key in REQUIRED:
         if not table.get(key):
             raise ClaimError(f"{where}: lacks {key}")
     return Claim(
@@ -117,6 +125,8 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
         question=identity.split(".")[0],
         statement=" ".join(table["statement"].split()),
         litmus=table["litmus"],
+        keeps=table["property"],
+        contexts=tuple(table["contexts"]),
         bound=table["bound"],
         expect=tuple(_expectation(api, row, where) for api, row in table["expect"].items()),
         limits=_sentences(table["limits"]),

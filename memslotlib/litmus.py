@@ -1,9 +1,8 @@
 """Litmus tests: one scenario, small enough to read, that a model and a real kernel both answer.
 
 A test says what a vCPU does, and for each API how the memslots change meanwhile, one ioctl a step.
-The layouts before and after both map the accessed GPA to the same memory, so the property is always
-the same sentence: the access is answered from that memory, at whatever moment it is made. What runs
-a test is a :class:`Runner`; the caller chooses it.
+The layouts before and after both map the accessed GPA. A property says what the access may come to,
+at whatever moment it is made. What runs a test is a :class:`Runner`; the caller chooses it.
 """
 
 from __future__ import annotations
@@ -120,6 +119,21 @@ def get(name: str) -> Litmus:
     return TESTS[name]
 
 
+class Property(Enum):
+    """What an access may come to; the value is the claim file's word for it."""
+
+    #: Memory answers, nothing else happens.
+    SERVED = "served"
+    #: Memory answers, or userspace is told; the guest itself takes no fault for it.
+    REPORTED = "reported"
+
+    def allows(self, exit_: Exit) -> bool:
+        """Tell whether the property bears with this outcome."""
+        if self is Property.SERVED:
+            return exit_.reason == "done"
+        return exit_.reason != "shutdown"
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One litmus test, run once by one runner: the verdict and what the vCPU met.
@@ -128,6 +142,7 @@ class Run:
     """
 
     litmus: str
+    keeps: Property
     api: str
     context: Context
     verdict: Verdict
@@ -137,7 +152,7 @@ class Run:
 class Runner(Protocol):
     """Whatever can run a litmus test: a model, this host, a kernel in the lab."""
 
-    def run(self, litmus: Litmus, api: str, context: Context) -> Run:
+    def run(self, litmus: Litmus, keeps: Property, api: str, context: Context) -> Run:
         """Run it and say what came out; never raise because something was missing."""
 
 
@@ -169,10 +184,10 @@ class BoundaryRunner:
         steps = litmus.update(api)
         return [self._outcome(litmus, steps[:n], context) for n in range(len(steps) + 1)]
 
-    def run(self, litmus: Litmus, api: str, context: Context) -> Run:
+    def run(self, litmus: Litmus, keeps: Property, api: str, context: Context) -> Run:
         """Judge the outcomes at all boundaries."""
         outcomes = self.outcomes(litmus, api, context)
-        broken = [one for one in outcomes if one.exit.reason != "done"]
+        broken = [one for one in outcomes if not keeps.allows(one.exit)]
         bound = f"one access at each of {len(outcomes)} ioctl boundaries"
         if broken:
             verdict = Verdict.violated(
@@ -180,7 +195,8 @@ class BoundaryRunner:
             )
         else:
             verdict = Verdict.undetermined(bound + "; not inside the ioctl", states=len(outcomes))
-        return Run(litmus.name, api, context, verdict, Counter(one.exit.reason for one in broken))
+        exits = Counter(one.exit.reason for one in broken)
+        return Run(litmus.name, keeps, api, context, verdict, exits)
 
     def _outcome(self, litmus: Litmus, steps: tuple[Step, ...], context: Context) -> Outcome:
         with self.make_vm() as vm:

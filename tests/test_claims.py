@@ -12,6 +12,8 @@ title = "No stale write"
 statement = '''After the update returns,
 no write reaches the old hva.'''
 litmus = "hva-flip+write"
+property = "served"
+contexts = ["long64-cpl3"]
 bound = "2 vCPUs x 3 accesses"
 limits = ["one host"]
 sources = ["YzSxhHzgNKHL3Cvm@google.com"]

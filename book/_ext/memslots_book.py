@@ -1,0 +1,147 @@
+"""Hooks the book's own tools into Sphinx; what they do is in memslotlib.booktools."""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+from memslotlib import claims
+from memslotlib.booktools import anchors, cachekey, claimbox, footer, paths, vendor
+from memslotlib.booktools.citation import citation
+from memslotlib.booktools.execute import environment
+from memslotlib.booktools.mime import CHART_CLASS
+
+log = logging.getLogger(__name__)
+
+
+def configure(app, config):
+    """Point Sphinx at the executed chapters, at our own scripts, and at this build's footer."""
+    environment()
+    config.nb_execution_cache_path = str(cachekey.cache_path())
+    config.html_static_path.append(str(vendor.provide()))
+    config.mathjax_path = vendor.MATHJAX
+    config.nb_ipywidgets_js = {vendor.MATHJAX_SHIM: {"defer": "defer"}, vendor.WIDGETS: {}}
+    app.memslots_build = footer.this_build()
+    config.html_theme_options["extra_footer"] = app.memslots_build.html()
+
+
+class HandWrittenIdsFirst(SphinxTransform):
+    """Put a label's id before the one that docutils makes of the heading's words.
+
+    Permalinks use the first; a heading that is reworded then keeps its address.
+    """
+
+    default_priority = 400  # after PropagateTargets (260), before the collectors run
+
+    def apply(self, **_):
+        """Reorder the ids of every labelled section."""
+        for section in self.document.findall(nodes.section):
+            ids = [self.document.nameids.get(n) for n in section["names"] if anchors.LABEL.match(n)]
+            hand = [i for i in ids if i in section["ids"]]
+            section["ids"] = hand + [i for i in section["ids"] if i not in hand]
+
+
+def fill_claims(app, document):
+    """Fill the page's claim boxes and make each one's label known with its title."""
+    known = claims.load(paths.BOOK / "claims")
+    page = app.env.docname
+    for box in claimbox.boxes(document):
+        try:
+            claim = claimbox.fill(box, known, page)
+        except paths.BookError as error:
+            raise ExtensionError(str(error)) from error
+        fragment = document.nameids[claim.anchor]
+        app.env.get_domain("std").labels[claim.anchor] = (page, fragment, claim.title)
+    for path in sorted((paths.BOOK / "claims").glob("*.toml")):
+        app.env.note_dependency(str(path))
+
+
+def all_anchors(env):
+    """Return every permanent id of the book, in the order of labels."""
+    std = env.get_domain("std")
+    titles = {name: title for name, (_, _, title) in std.labels.items()}
+    found = [
+        anchors.Anchor(name, page, fragment, titles.get(name) or name.capitalize())
+        for name, (page, fragment) in sorted(std.anonlabels.items())
+        if anchors.LABEL.match(name)
+    ]
+    return found
+
+
+def check_anchors(app, env):
+    """Fail when a published id is gone; warn (an error under -W) of one that nobody registered."""
+    gone, new = anchors.compare(anchors.read_registry(), [a.label for a in all_anchors(env)])
+    if gone:
+        raise ExtensionError(f"published anchors are missing from the book: {', '.join(gone)}")
+    if new:
+        log.warning("new anchors, not yet listed in book/anchors.txt: %s", ", ".join(new))
+
+
+def check_headings(app, document):
+    """Warn of a heading of a question's chapter that has no permanent id."""
+    sections = list(document.findall(nodes.section))
+    labelled = [any(anchors.LABEL.match(n) for n in s["names"]) for s in sections]
+    if not sections or not labelled[0]:
+        return
+    for section, has_label in zip(sections, labelled, strict=True):
+        if not has_label:
+            log.warning("heading without a permanent id: %s", section[0].astext(), location=section)
+
+
+def page_scripts(app, pagename, templatename, context, doctree):
+    """Load the chart script where a chart is, and give the cite buttons their texts."""
+    # sphinx-thebe, always part of Jupyter Book 1, names a script of another site on every page.
+    context["script_files"] = [s for s in context["script_files"] if "thebe" not in _told(s)]
+    if doctree is None:
+        return
+    if any(CHART_CLASS in raw["classes"] for raw in doctree.findall(nodes.raw)):
+        app.add_js_file(vendor.CHARTS, defer="defer")
+    texts = {
+        a.fragment: {"id": a.id, "text": _citation(app, a)}
+        for a in all_anchors(app.env)
+        if a.page == pagename
+    }
+    if texts:
+        body = json.dumps(texts).replace("<", "\\u003c")
+        app.add_js_file(None, body=body, type="application/json", id="memslots-cite")
+
+
+def short_addresses(app, error):
+    """Write r/<id>.html for every permanent id."""
+    if error or app.builder.name != "html":
+        return
+    pages = (
+        (a, f"../{app.builder.get_target_uri(a.page)}#{a.fragment}", _citation(app, a))
+        for a in all_anchors(app.env)
+    )
+    anchors.write_short_addresses(Path(app.outdir) / "r", pages)
+
+
+def _citation(app, anchor):
+    return citation(
+        anchor,
+        book=app.config.html_title,
+        revision=app.memslots_build.revision,
+        base_url=paths.base_url(),
+    )
+
+
+def _told(script):
+    attributes = getattr(script, "attributes", {})
+    return f"{getattr(script, 'filename', script)} {attributes.get('body', '')}".lower()
+
+
+def setup(app: Sphinx):
+    """Connect the hooks."""
+    app.add_transform(HandWrittenIdsFirst)
+    app.connect("config-inited", configure, priority=50)
+    app.connect("doctree-read", fill_claims)
+    app.connect("doctree-read", check_headings)
+    app.connect("env-check-consistency", check_anchors)
+    app.connect("html-page-context", page_scripts, priority=900)
+    app.connect("build-finished", short_addresses)
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}

@@ -1,0 +1,89 @@
+"""``python -m memslotlib.booktools.build``: the chapters executed, the site made, its path told.
+
+Without options Jupyter Book 1 builds into ``_build/html``; ``--sphinx`` builds the same sources with
+plain Sphinx, from the environment ``.venv-sphinx``, into ``_build/sphinx``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import execute, vendor
+from .paths import BOOK, BUILD, HTML, ROOT, BookError
+
+PLAIN_PYTHON = ROOT / ".venv-sphinx" / "bin" / "python"
+PLAIN_HTML = BUILD / "sphinx"
+#: Warnings are errors, references must resolve, and every problem is told before the build fails.
+STRICT = ("-W", "-n", "--keep-going")
+
+
+def build(*, plain: bool = False) -> Path:
+    """Build the site and return its first page; BookError when anything is wrong with it."""
+    with _alone():
+        vendor.provide()
+        print(execute.run_or_raise(), flush=True)
+        command, folder = _plain_sphinx() if plain else _jupyter_book()
+        # Both builders tell what is wrong on stderr; their stdout is banners.
+        if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise BookError(f"the book was not built: see the messages of {Path(command[0]).name}")
+    return folder / "index.html"
+
+
+def _jupyter_book() -> tuple[list[str], Path]:
+    program = str(Path(sys.executable).with_name("jupyter-book"))
+    return [program, "build", "-q", *STRICT, str(BOOK)], HTML
+
+
+def _plain_sphinx() -> tuple[list[str], Path]:
+    if not PLAIN_PYTHON.exists():
+        raise BookError(
+            f"{PLAIN_PYTHON.relative_to(ROOT)} is missing: make it with `python3 -m venv "
+            ".venv-sphinx`, then its pip: install --require-hashes -r requirements/sphinx.txt, "
+            "and install --no-deps -e ."
+        )
+    options = ["-q", *STRICT, "-c", str(BOOK / "_plain"), "-d", str(BUILD / ".doctrees-sphinx")]
+    return [str(PLAIN_PYTHON), "-m", "sphinx", *options, str(BOOK), str(PLAIN_HTML)], PLAIN_HTML
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the build folder: a second build of the same checkout waits for the first."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another build is under way in this checkout: waiting", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build, tell the path of the first page, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m memslotlib.booktools.build")
+    parser.add_argument("--sphinx", action="store_true", help="plain Sphinx, into _build/sphinx")
+    options = parser.parse_args(arguments)
+    os.chdir(ROOT)
+    started = time.monotonic()
+    try:
+        index = build(plain=options.sphinx)
+    except BookError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(f"the book is at {index} ({time.monotonic() - started:.1f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Run every chapter that is out of date, several at once, into the cache that the book reads.
+
+This is also the chapters' test: their assertions are cells, and a cell that fails ends the build.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cachekey import CACHES, cache_path
+from .paths import BUILD, BookError, chapters, settings
+
+#: Caches of earlier states that are kept, so that undoing an edit costs nothing.
+KEPT_CACHES = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution went: pages that ran, pages found up to date, tracebacks of the others."""
+
+    ran: int
+    up_to_date: int
+    failed: dict[Path, str]
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"chapters: {self.ran} executed, {self.up_to_date} up to date, "
+            f"{len(self.failed)} failed, {self.seconds:.1f} s"
+        )
+
+
+def environment() -> None:
+    """Set what kernels inherit: they run for the book, from this interpreter, and quietly.
+
+    They get an IPython profile of their own: start-up files in the user's home are not the book's.
+    """
+    profile = BUILD / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    quiet = {"IPKernelApp": {"log_level": logging.ERROR}}
+    (profile / "ipython_kernel_config.json").write_text(json.dumps(quiet), encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(profile.parent)
+    os.environ["MEMSLOTS_BOOK"] = "1"
+    # A kernel of the same name in the user's home must not win over this environment's.
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+
+
+def run(pages: Sequence[Path] | None = None, cache: Path | None = None) -> Outcome:
+    """Execute ``pages`` (all chapters) into ``cache`` (the one that fits the sources)."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.executors import load_executor
+
+    started = time.monotonic()
+    environment()
+    pages = chapters() if pages is None else pages
+    folder = cache_path() if cache is None else cache
+    _forget_old_caches(folder)
+    store = get_cache(folder)
+    for page in pages:
+        store.add_nb_to_project(str(page), read_data={"name": "myst_nb_md", "type": "plugin"})
+    result = load_executor("local-parallel", store).run_and_cache(
+        filter_uris=[str(page) for page in pages], timeout=settings()["execute"]["timeout"]
+    )
+    failed = {
+        Path(uri): str(store.get_project_record(uri).traceback or "no traceback: see the log above")
+        for uri in (*result.excepted, *result.errored)
+    }
+    ran = len(result.succeeded)
+    return Outcome(ran, len(pages) - ran - len(failed), failed, time.monotonic() - started)
+
+
+def run_or_raise() -> Outcome:
+    """Execute every chapter; BookError with each traceback when a cell of one fails."""
+    outcome = run()
+    if outcome.failed:
+        told = [f"{page.name}: a cell failed\n{trace}" for page, trace in outcome.failed.items()]
+        raise BookError("\n".join(told))
+    return outcome
+
+
+def _forget_old_caches(current: Path) -> None:
+    if current.exists():
+        os.utime(current)
+    others = [p for p in CACHES.glob("*") if p.is_dir() and p != current]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in others[KEPT_CACHES - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> int:
+    """Execute every chapter, say how it went, and return the exit status."""
+    try:
+        print(run_or_raise())
+    except BookError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

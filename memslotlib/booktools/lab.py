@@ -1,0 +1,46 @@
+"""``python -m memslotlib.booktools.lab``: JupyterLab on the chapters, which open as notebooks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .paths import BOOK, ROOT, BookError
+
+
+def command(program: Path, arguments: Sequence[str]) -> list[str]:
+    """Return JupyterLab's command line; BookError when this environment has no JupyterLab."""
+    if not program.exists():
+        raise BookError(f"{program} is missing: `make notebooks` installs JupyterLab first")
+    return [str(program), f"--ServerApp.root_dir={BOOK}", *arguments]
+
+
+def environment(inherited: dict[str, str]) -> dict[str, str]:
+    """Return JupyterLab's environment: the settings of ``.jupyter``, kernels of this environment.
+
+    MEMSLOTS_BOOK is not passed on: a reader's notebook is not a build of the book.
+    """
+    kept = {name: value for name, value in inherited.items() if name != "MEMSLOTS_BOOK"}
+    paths = [str(ROOT / ".jupyter"), inherited.get("JUPYTER_CONFIG_PATH", "")]
+    kept["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
+    kept["JUPYTER_PREFER_ENV_PATH"] = "1"
+    return kept
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Become JupyterLab; further arguments are its own."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    program = Path(sys.executable).with_name("jupyter-lab")
+    try:
+        line = command(program, arguments)
+    except BookError as error:
+        print(error, file=sys.stderr)
+        return 1
+    os.chdir(ROOT)
+    os.execve(line[0], line, environment(dict(os.environ)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

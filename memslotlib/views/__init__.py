@@ -1,0 +1,1 @@
+"""What a reader sees: charts, tables of 72 columns, swim lanes. Nothing below imports it."""

@@ -1,0 +1,118 @@
+"""What one VM holds between two calls: the state that rules read and changes are committed to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..uapi import AS_ID_SHIFT, SLOT_ID_MASK, Cap
+from .memory import HostMemory
+from .policy import HostPolicy
+from .ring import DirtyRing
+from .slots import AddressSpace, Slot
+
+
+@dataclass(slots=True)
+class GuestMemfd:
+    """A guest_memfd of this VM: its size, and the page ranges that slots are bound to."""
+
+    size_bytes: int
+    flags: int
+    bindings: dict[tuple[int, int], range] = field(default_factory=dict)
+
+    def bound(self, pages: range) -> bool:
+        """Whether any page of the range is bound to a slot already."""
+        return any(
+            pages.start < taken.stop and taken.start < pages.stop
+            for taken in self.bindings.values()
+        )
+
+
+class VmState:
+    """Slots, memory, dirty tracking and switches of one VM.
+
+    ``mapped`` holds what the MMU maps for native guests, True where writable, by (as_id, gfn).
+    """
+
+    __slots__ = (
+        "created_vcpu",
+        "exit_on_emulation_failure",
+        "gmem_fds",
+        "manual_protect",
+        "mapped",
+        "memory",
+        "policy",
+        "quirks_disabled",
+        "ring",
+        "spaces",
+        "total_pages",
+    )
+
+    def __init__(self, address_spaces: int, policy: HostPolicy) -> None:
+        self.policy = policy
+        self.spaces = tuple(AddressSpace(n, address_spaces) for n in range(address_spaces))
+        self.memory = HostMemory()
+        self.total_pages = 0
+        self.mapped: dict[tuple[int, int], bool] = {}
+        self.gmem_fds: dict[int, GuestMemfd] = {}
+        self.ring: DirtyRing | None = None
+        self.created_vcpu = False
+        self.manual_protect = 0
+        self.exit_on_emulation_failure = False
+        self.quirks_disabled = 0
+
+    def slot(self, number: int) -> Slot | None:
+        """Return the slot of that number (address space in bits 31:16), or None."""
+        as_id = number >> AS_ID_SHIFT
+        return self.spaces[as_id].get(number & SLOT_ID_MASK) if as_id < len(self.spaces) else None
+
+    def check(self) -> None:
+        """Assert every invariant: per address space, then what they share."""
+        slots = [slot for space in self.spaces for slot in space]
+        for space in self.spaces:
+            space.check()
+        for slot in slots:
+            bitmap_due = slot.logging and self.ring is None
+            assert (slot.bitmap is not None) == bitmap_due, f"slot {slot.number:#x}: bitmap"
+            if slot.bitmap is not None:
+                assert len(slot.bitmap) == bitmap_size_bytes(slot.npages)
+                assert int.from_bytes(slot.bitmap, "little") >> slot.npages == 0
+        assert self.total_pages == sum(slot.npages for slot in slots)
+        bound = {(s.gmem_fd, s.as_id, s.id): s.npages for s in slots if s.gmem_fd}
+        held = {
+            (fd, *key): len(pages)
+            for fd, gmem in self.gmem_fds.items()
+            for key, pages in gmem.bindings.items()
+        }
+        assert bound == held, "guest_memfd bindings and slots disagree"
+        for (as_id, gfn), writable in self.mapped.items():
+            slot_there = self.spaces[as_id].find(gfn)
+            assert slot_there is not None, f"gfn {gfn:#x} is mapped in a hole"
+            assert not (writable and slot_there.readonly)
+
+
+def bitmap_size_bytes(npages: int) -> int:
+    """Return the size of a dirty bitmap: a bit a page, padded to 64 bits.
+
+    >>> [bitmap_size_bytes(n) for n in (1, 64, 65)]
+    [8, 8, 16]
+    """
+    return -(-npages // 64) * 8
+
+
+def quirk_zap_all(state: VmState) -> bool:
+    """Whether deleting a slot drops the mappings of all others (KVM_X86_QUIRK_SLOT_ZAP_ALL)."""
+    return not state.quirks_disabled & QUIRK_SLOT_ZAP_ALL
+
+
+#: Bit of KVM_CAP_DISABLE_QUIRKS2, since Linux 6.12.
+QUIRK_SLOT_ZAP_ALL = 1 << 7
+
+#: Capability values that no host policy changes.
+FIXED_CAPS: dict[int, int] = {
+    Cap.USER_MEMORY: 1,
+    Cap.READONLY_MEM: 1,
+    Cap.IMMEDIATE_EXIT: 1,
+    Cap.EXIT_ON_EMULATION_FAILURE: 1,
+    Cap.USER_MEMORY2: 1,
+    Cap.MEMORY_FAULT_INFO: 1,
+}

@@ -139,6 +139,6 @@ class Vm(Protocol):
     ) -> None: ...
 
 
-#: The two-byte instruction that :meth:`Vm.fetch` executes: ``out %al, $0x10``, an exit to userspace
-#: in every context.
-FETCH_STUB = bytes([0xE6, 0x10])
+#: The two-byte instruction that :meth:`Vm.fetch` executes: ``out %al, $0xe6``, an exit to userspace
+#: in every context. Both bytes are the same, so memory filled with it can be fetched from anywhere.
+FETCH_STUB = bytes([0xE6, 0xE6])

@@ -3,12 +3,14 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CODE := memslotlib $(wildcard kvm figures benchmarks tests tools)
-NATIVE_SOURCES := $(wildcard kvm/*.py kvm/*.c kvm/*.h kvm/*.S kvm/*.toml)
+PIP_INSTALL = $1/bin/python -m pip install --quiet --disable-pip-version-check
+# Editable, and without asking an index: its build backend is one of the requirements.
+THIS_PROJECT := --no-index --no-deps --no-build-isolation -e .
+NATIVE_SOURCES := $(wildcard kvm/*.*)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 .PHONY: help
@@ -18,9 +20,8 @@ help: ## List these targets
 ## What readers and developers call
 
 .PHONY: book
-book: $(VENV)/.project $(VENV)/.node native ## Build the book: chapters executed, site in _build/html
+book: $(VENV)/.project native ## Build the book: chapters executed, site in _build/html
 	@$(BIN)/python -m memslotlib.booktools.build
-	@echo "book: $(CURDIR)/_build/html/index.html"
 
 .PHONY: test
 test: lint native ## Test everything: lint, types, floors, spelling, tests, doctests
@@ -36,13 +37,13 @@ lint: $(VENV)/.test ## Style, types, floors, spelling, and the code cells of the
 	$(BIN)/python tools/lint_chapters.py book
 
 .PHONY: pages
-pages: $(VENV)/.test $(VENV)-sphinx/.installed ## Check the built pages in a browser, and build them with plain Sphinx
-	$(BIN)/python -m memslotlib.booktools.check_pages _build/html
-	$(VENV)-sphinx/bin/python -m sphinx -W --keep-going -q -c tools/direct book _build/direct
+pages: book $(VENV)/.test $(VENV)-sphinx/.installed ## Check the built pages in a browser, and build them with plain Sphinx
+	$(BIN)/python -m pytest tests/pages $(PYTEST_ARGS)
+	$(BIN)/python -m memslotlib.booktools.build --sphinx
 
 .PHONY: notebooks
 notebooks: $(VENV)/.project native ## Open JupyterLab; a double-click opens a chapter as a notebook
-	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter lab book
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter-lab book
 
 .PHONY: evidence
 evidence: $(VENV)/.project native ## Run the experiments on this machine and record them
@@ -74,43 +75,36 @@ clean: ## Remove everything that make has made
 # Each step leaves a stamp and runs again only when what it reads has changed.
 $(BIN)/python:
 	@tools/preflight
-	$$(tools/preflight python) -m venv $(VENV)
+	"$$(tools/preflight python)" -m venv --clear $(VENV)
 
 $(VENV)/.book: requirements/book.txt | $(BIN)/python
-	$(PIP_INSTALL) --require-hashes -r $<
+	$(call PIP_INSTALL,$(VENV)) --require-hashes -r $<
 	@touch $@
 
-# The project itself, editable. Its build backend is already there: no index is asked.
 $(VENV)/.project: pyproject.toml $(VENV)/.book
-	$(PIP_INSTALL) --no-index --no-deps --no-build-isolation -e .
+	$(call PIP_INSTALL,$(VENV)) $(THIS_PROJECT)
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.project
-	$(PIP_INSTALL) --require-hashes -r $<
+	$(call PIP_INSTALL,$(VENV)) --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.mutate: requirements/mutate.txt $(VENV)/.test
-	$(PIP_INSTALL) --require-hashes -r $<
-	@touch $@
-
-$(VENV)/.node: requirements/node.txt $(VENV)/.book
-	@command -v node >/dev/null && command -v npm >/dev/null || $(PIP_INSTALL) --require-hashes -r $<
+	$(call PIP_INSTALL,$(VENV)) --require-hashes -r $<
 	@touch $@
 
 # An environment of its own: the hedge runs a current Sphinx, Jupyter Book 1.x an older one.
 $(VENV)-sphinx/.installed: requirements/sphinx.txt pyproject.toml
 	@tools/preflight >/dev/null
-	$$(tools/preflight python) -m venv $(VENV)-sphinx
-	$(VENV)-sphinx/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	$(VENV)-sphinx/bin/python -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
+	"$$(tools/preflight python)" -m venv --clear $(VENV)-sphinx
+	$(call PIP_INSTALL,$(VENV)-sphinx) --require-hashes -r $<
+	$(call PIP_INSTALL,$(VENV)-sphinx) $(THIS_PROJECT)
 	@touch $@
 
-# Optional: without a compiler the host backend falls back to ctypes, and the note says so.
-.PHONY: native
-native: $(VENV)/.project
-	@if tools/preflight compiler; then $(MAKE) -s $(VENV)/.native; else tools/preflight; fi
-
-$(VENV)/.native: $(NATIVE_SOURCES) $(VENV)/.project
-	@echo "$(BIN)/python kvm/build.py"
-	@$(BIN)/python kvm/build.py
-	@touch $@
+# Optional: where a tool is missing, build.py says so with status 3 and the host backend makes its
+# ioctls through fcntl. A compiler that is there and refuses is an error.
+.PHONY: native force
+native: $(VENV)/.native
+$(VENV)/.native: $(NATIVE_SOURCES) $(VENV)/.project $(if $(wildcard memslotlib/_kvm.*.so),,force)
+	@status=0; $(BIN)/python kvm/build.py || status=$$?; \
+	case $$status in 0) touch $@;; 3) ;; *) exit $$status;; esac

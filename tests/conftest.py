@@ -10,7 +10,7 @@ from needs import NeedsPlugin, required
 
 # CI finds what any other run of the same commit would find.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-# No deadline here either: machines that run KVM tests are noisy, and time is the benchmarks' matter.
+# No deadline here either: the machines are noisy, and time is the benchmarks' matter.
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 

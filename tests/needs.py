@@ -1,29 +1,22 @@
 """What a test needs of its host: capabilities of /dev/kvm, and programs.
 
-A test says it with ``needs_kvm("GUEST_MEMFD")`` or ``needs_tool("gcc")``. Where the need is not met
-the test is skipped, with what is missing named, and the closing summary counts it. The environment
-variable MEMSLOTS_REQUIRE lists needs (``gcc,kvm``) whose absence is an error instead: a machine that
-is meant to have them cannot go quietly without.
+A test says it with ``needs_kvm("GUEST_MEMFD")`` or ``needs_tool("gcc")``. Where the need is not
+met the test is skipped, with what is missing named, and the closing summary counts it. The
+environment variable MEMSLOTS_REQUIRE lists needs (``gcc,kvm``) whose absence is an error instead: a
+machine that is meant to have them cannot go quietly without.
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from memslotlib.uapi import API_VERSION, Cap
-
-KVM_GET_API_VERSION = 0xAE00
-KVM_CREATE_VM = 0xAE01
-KVM_CHECK_EXTENSION = 0xAE03
+from memslotlib.host.capabilities import missing as missing_on_host
 
 #: The programs that a test can ask for: other names of each, its Debian and its Fedora package.
 TOOLS = {
@@ -39,7 +32,7 @@ _PROPERTY = "needs"
 
 @dataclass(frozen=True)
 class Need:
-    """One thing a test needs, by the name that MEMSLOTS_REQUIRE uses; ``missing`` is empty if met."""
+    """One thing a test needs, as MEMSLOTS_REQUIRE names it; ``missing`` is empty where it is met."""
 
     name: str
     missing: str = ""
@@ -65,44 +58,16 @@ def required(environment: str) -> frozenset[str]:
     return frozenset(word.strip() for word in environment.split(",") if word.strip())
 
 
-def kvm_need(device: Path = Path("/dev/kvm")) -> Need:
-    """Return the need of a KVM that this process may use, and that speaks the one API version."""
-    try:
-        fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        return Need("kvm", f"{device}: {os.strerror(error.errno or 0)}")
-    try:
-        version = fcntl.ioctl(fd, KVM_GET_API_VERSION)
-    except OSError as error:
-        return Need("kvm", f"{device}: KVM_GET_API_VERSION: {os.strerror(error.errno or 0)}")
-    finally:
-        os.close(fd)
-    if version != API_VERSION:
-        return Need("kvm", f"{device}: API version {version}, not {API_VERSION}")
-    return Need("kvm")
-
-
-def cap_need(cap: str) -> Need:
-    """Return the need of a capability, named with or without its KVM_ and CAP_ prefixes."""
-    short = cap.removeprefix("KVM_").removeprefix("CAP_")
-    if short not in Cap.__members__:
-        raise pytest.UsageError(f"needs_kvm({cap!r}): memslotlib.uapi.Cap has no {short}")
-    name = f"KVM_CAP_{short}"
-    return Need(name, "" if check_extension(Cap[short]) else f"needs {name}: this host answers 0")
-
-
 @functools.cache
-def check_extension(cap: int) -> int:
-    """Ask a VM, not /dev/kvm: a capability may depend on the type of the VM."""
-    kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+def kvm_need(cap: str = "") -> Need:
+    """Return the need of KVM, or of one of its capabilities (named with or without KVM_CAP_)."""
+    if not cap:
+        return Need("kvm", missing_on_host())
+    short = cap.removeprefix("KVM_").removeprefix("CAP_")
     try:
-        vm = fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
-        try:
-            return fcntl.ioctl(vm, KVM_CHECK_EXTENSION, cap)
-        finally:
-            os.close(vm)
-    finally:
-        os.close(kvm)
+        return Need(f"KVM_CAP_{short}", missing_on_host(cap))
+    except ValueError as error:
+        raise pytest.UsageError(f"needs_kvm({cap!r}): {error}") from None
 
 
 def tool_need(name: str) -> Need:
@@ -116,13 +81,13 @@ def tool_need(name: str) -> Need:
 
 
 def needs_of(item: pytest.Item) -> list[Need]:
-    """Return every need that a test is marked with; its capabilities count once /dev/kvm is there."""
+    """Return every need of a test; capabilities are asked for only where there is a KVM."""
     marks = list(item.iter_markers("needs_kvm"))
     needs = [tool_need(name) for mark in item.iter_markers("needs_tool") for name in mark.args]
     if marks:
         needs.append(device := kvm_need())
         if not device.missing:
-            needs += [cap_need(cap) for mark in marks for cap in mark.args]
+            needs += [kvm_need(cap) for mark in marks for cap in mark.args]
     return list(dict.fromkeys(needs))
 
 

@@ -1,7 +1,9 @@
 """The simulator of KVM's sequential memslot contract: every rule, one call at a time."""
 
 from .policy import HostPolicy
-from .rules import RULES, Change, Rule
+from .region import Change
+from .rule import Rule
+from .rules import RULES
 from .slots import Slot
 from .vm import SimVm
 

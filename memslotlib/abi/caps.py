@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+from typing import NamedTuple
 
-from ..errors import KvmError
 from ..uapi import (
     DIRTY_RING_ENTRY_SIZE_BYTES,
     DIRTY_RING_MAX_ENTRIES,
@@ -14,9 +14,112 @@ from ..uapi import (
     ManualProtect,
 )
 from .ring import DirtyRing
+from .rule import Rule, asked, first_broken, refusal
+from .slots import Slot
 from .state import FIXED_CAPS, VmState
 
 _RING_MAX_SIZE_BYTES = DIRTY_RING_MAX_ENTRIES * DIRTY_RING_ENTRY_SIZE_BYTES
+
+
+ENABLE = "KVM_ENABLE_CAP"
+_CALLS = (ENABLE,)
+
+# When a rule is asked: by the capability that is named.
+_MANUAL = "MANUAL_DIRTY_LOG_PROTECT2"
+_EMULATION = "EXIT_ON_EMULATION_FAILURE"
+_QUIRKS = "DISABLE_QUIRKS2"
+_RING = "DIRTY_LOG_RING and ..._ACQ_REL"
+_UNKNOWN = "any other capability"
+_POINT: dict[int, str] = {
+    Cap.MANUAL_DIRTY_LOG_PROTECT2: _MANUAL,
+    Cap.EXIT_ON_EMULATION_FAILURE: _EMULATION,
+    Cap.DISABLE_QUIRKS2: _QUIRKS,
+    Cap.DIRTY_LOG_RING: _RING,
+    Cap.DIRTY_LOG_RING_ACQ_REL: _RING,
+}
+
+
+class CapRequest(NamedTuple):
+    """A capability and the argument that it takes."""
+
+    cap: int
+    arg: int
+
+
+def _manual_options(r: CapRequest, s: VmState, old: Slot | None) -> bool:
+    allowed = ManualProtect.ENABLE
+    if r.arg & ManualProtect.ENABLE:
+        allowed |= ManualProtect.INITIALLY_SET
+    return r.arg & ~int(allowed) != 0
+
+
+def _ring_too_small(r: CapRequest, s: VmState, old: Slot | None) -> bool:
+    reserved_bytes = s.policy.ring_reserved_entries * DIRTY_RING_ENTRY_SIZE_BYTES
+    return r.arg < reserved_bytes or r.arg < PAGE_SIZE
+
+
+_GENERIC = "kvm_main.c kvm_vm_ioctl_enable_cap_generic()"
+_X86 = "x86.c kvm_vm_ioctl_enable_cap()"
+_ENABLE_RING = "kvm_main.c kvm_vm_ioctl_enable_dirty_log_ring()"
+
+CAP_RULES: tuple[Rule, ...] = (
+    Rule(
+        "manual-options", _CALLS, _MANUAL, errno.EINVAL,
+        "an option other than ENABLE, or than INITIALLY_SET together with ENABLE",
+        _GENERIC,
+        _manual_options,
+    ),
+    Rule(
+        "emulation-options", _CALLS, _EMULATION, errno.EINVAL,
+        "an argument other than 0 and 1",
+        _X86,
+        lambda r, s, old: r.arg & ~1 != 0,
+    ),
+    Rule(
+        "quirks-known", _CALLS, _QUIRKS, errno.EINVAL,
+        "a quirk that this kernel does not have",
+        _X86,
+        lambda r, s, old: r.arg & ~s.policy.quirks != 0,
+    ),
+    Rule(
+        "ring-power-of-two", _CALLS, _RING, errno.EINVAL,
+        "the size in bytes is 0 or no power of two",
+        _ENABLE_RING,
+        lambda r, s, old: r.arg == 0 or r.arg & (r.arg - 1) != 0,
+    ),
+    Rule(
+        "ring-smallest", _CALLS, _RING, errno.EINVAL,
+        "the ring is smaller than a page, or than the entries that it keeps free",
+        _ENABLE_RING,
+        _ring_too_small,
+    ),
+    Rule(
+        "ring-largest", _CALLS, _RING, errno.E2BIG,
+        f"the ring has more than {DIRTY_RING_MAX_ENTRIES} entries",
+        _ENABLE_RING,
+        lambda r, s, old: r.arg > _RING_MAX_SIZE_BYTES,
+    ),
+    Rule(
+        "ring-once", _CALLS, _RING, errno.EINVAL,
+        "the VM has a ring already",
+        _ENABLE_RING,
+        lambda r, s, old: s.ring is not None,
+    ),
+    Rule(
+        "ring-before-vcpu", _CALLS, _RING, errno.EINVAL,
+        "the VM has a vCPU already",
+        _ENABLE_RING,
+        lambda r, s, old: s.created_vcpu,
+    ),
+    Rule(
+        "cap-known", _CALLS, _UNKNOWN, errno.EINVAL,
+        "a capability that this VM cannot enable",
+        _X86,
+        lambda r, s, old: True,
+    ),
+)  # fmt: skip
+
+_ASKED = {when: asked(CAP_RULES, ENABLE, when) for when in (*_POINT.values(), _UNKNOWN)}
 
 
 def check_extension(state: VmState, cap: int) -> int:
@@ -37,50 +140,21 @@ def check_extension(state: VmState, cap: int) -> int:
 
 
 def enable(state: VmState, cap: int, args: tuple[int, ...]) -> None:
-    """Switch a capability on.
+    """Switch a capability on, by its first argument.
 
     Raises KvmError EINVAL for an unknown capability or argument, and E2BIG for a ring that is too
-    large.
+    large: the rules of CAP_RULES.
     """
-    arg = args[0] if args else 0
-    fields = {"cap": cap, "args[0]": arg}
-    rule = _refused(state, cap, arg)
+    request = CapRequest(cap, args[0] if args else 0)
+    rule = first_broken(_ASKED[_POINT.get(cap, _UNKNOWN)], request, state, None)
     if rule is not None:
-        raise KvmError("KVM_ENABLE_CAP", rule[1], fields, rule[0])
+        raise refusal(ENABLE, rule, {"cap": cap, "args[0]": request.arg})
     if cap == Cap.MANUAL_DIRTY_LOG_PROTECT2:
-        state.manual_protect = arg
+        state.manual_protect = request.arg
     elif cap == Cap.EXIT_ON_EMULATION_FAILURE:
-        state.exit_on_emulation_failure = bool(arg)
+        state.exit_on_emulation_failure = bool(request.arg)
     elif cap == Cap.DISABLE_QUIRKS2:
-        state.quirks_disabled |= arg
+        state.quirks_disabled |= request.arg
     else:
-        entries = arg // DIRTY_RING_ENTRY_SIZE_BYTES
+        entries = request.arg // DIRTY_RING_ENTRY_SIZE_BYTES
         state.ring = DirtyRing(entries, state.policy.ring_reserved_entries)
-
-
-def _refused(state: VmState, cap: int, arg: int) -> tuple[str, int] | None:
-    """Return the rule and errno that refuse a capability, or None."""
-    if cap == Cap.MANUAL_DIRTY_LOG_PROTECT2:
-        # INITIALLY_SET is an option of ENABLE and is refused alone.
-        allowed = 0b11 if arg & ManualProtect.ENABLE else 0b01
-        return ("manual-protect-options", errno.EINVAL) if arg & ~allowed else None
-    if cap == Cap.EXIT_ON_EMULATION_FAILURE:
-        return ("emulation-exit-options", errno.EINVAL) if arg & ~1 else None
-    if cap == Cap.DISABLE_QUIRKS2:
-        return ("quirks-known", errno.EINVAL) if arg & ~state.policy.quirks else None
-    if cap in (Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL):
-        return _ring_refused(state, arg)
-    return "cap-known", errno.EINVAL
-
-
-def _ring_refused(state: VmState, size_bytes: int) -> tuple[str, int] | None:
-    least = max(PAGE_SIZE, state.policy.ring_reserved_entries * DIRTY_RING_ENTRY_SIZE_BYTES)
-    if size_bytes == 0 or size_bytes & (size_bytes - 1):
-        return "ring-power-of-two", errno.EINVAL
-    if size_bytes < least:
-        return "ring-smallest", errno.EINVAL
-    if size_bytes > _RING_MAX_SIZE_BYTES:
-        return "ring-largest", errno.E2BIG
-    if state.ring is not None:
-        return "ring-once", errno.EINVAL
-    return ("ring-before-vcpu", errno.EINVAL) if state.created_vcpu else None

@@ -11,13 +11,102 @@ KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG.
 from __future__ import annotations
 
 import errno
+from typing import NamedTuple
 
-from ..errors import KvmError
 from ..uapi import AS_ID_SHIFT, SLOT_ID_MASK, USER_MEM_SLOTS, ManualProtect
+from .rule import Rule, asked, first_broken, refusal
 from .slots import Slot
 from .state import VmState, bitmap_size_bytes
 
+GET = "KVM_GET_DIRTY_LOG"
+CLEAR = "KVM_CLEAR_DIRTY_LOG"
+RESET = "KVM_RESET_DIRTY_RINGS"
+
+_ANY = "every request"
+_GET_SOURCE = "kvm_main.c kvm_get_dirty_log_protect()"
+_CLEAR_SOURCE = "kvm_main.c kvm_clear_dirty_log_protect()"
 _INITIALLY_SET = int(ManualProtect.INITIALLY_SET)
+
+
+class LogRequest(NamedTuple):
+    """The fields of one dirty log call; GET has only the slot."""
+
+    ioctl: str
+    slot: int
+    first_page: int = 0
+    num_pages: int = 0
+
+    def fields(self) -> dict[str, int]:
+        """The fields by name, as the ioctl's structure has them."""
+        names = self._fields[1 : 2 if self.ioctl == GET else None]
+        return dict(zip(names, self[1:], strict=False))
+
+
+def _clear_beyond(r: LogRequest, s: VmState, old: Slot | None) -> bool:
+    return old is not None and r.first_page + r.num_pages > old.npages
+
+
+def _clear_ragged(r: LogRequest, s: VmState, old: Slot | None) -> bool:
+    if old is None or r.num_pages & 63 == 0:
+        return False
+    return r.num_pages < old.npages - r.first_page
+
+
+LOG_RULES: tuple[Rule, ...] = (
+    Rule(
+        "log-without-ring", (GET, CLEAR), _ANY, errno.ENXIO,
+        "the VM tracks writes in a dirty ring",
+        _GET_SOURCE,
+        lambda r, s, old: s.ring is not None,
+    ),
+    Rule(
+        "log-slot-id", (GET, CLEAR), _ANY, errno.EINVAL,
+        f"the address space does not exist, or the slot's id is {USER_MEM_SLOTS} or more",
+        _GET_SOURCE,
+        lambda r, s, old: r.slot >> AS_ID_SHIFT >= len(s.spaces)
+        or r.slot & SLOT_ID_MASK >= USER_MEM_SLOTS,
+    ),
+    Rule(
+        "clear-first-aligned", (CLEAR,), _ANY, errno.EINVAL,
+        "first_page is not a multiple of 64",
+        _CLEAR_SOURCE,
+        lambda r, s, old: r.first_page & 63 != 0,
+    ),
+    Rule(
+        "log-absent", (GET, CLEAR), _ANY, errno.ENOENT,
+        "there is no such slot, or it has no dirty bitmap",
+        _GET_SOURCE,
+        lambda r, s, old: old is None or old.bitmap is None,
+    ),
+    Rule(
+        "clear-range", (CLEAR,), _ANY, errno.EINVAL,
+        "first_page + num_pages is beyond the end of the slot",
+        _CLEAR_SOURCE,
+        _clear_beyond,
+    ),
+    Rule(
+        "clear-count-aligned", (CLEAR,), _ANY, errno.EINVAL,
+        "num_pages is not a multiple of 64 and does not reach the end of the slot",
+        _CLEAR_SOURCE,
+        _clear_ragged,
+    ),
+    Rule(
+        "log-copied", (GET, CLEAR), _ANY, errno.EFAULT,
+        "the bitmap cannot be copied; a failed GET has cleared its bits by then",
+        _GET_SOURCE, None, "this library always passes a bitmap that is large enough",
+    ),
+)  # fmt: skip
+
+RESET_RULES: tuple[Rule, ...] = (
+    Rule(
+        "reset-without-ring", (RESET,), _ANY, errno.EINVAL,
+        "the VM has no dirty ring",
+        "kvm_main.c kvm_vm_ioctl_reset_dirty_pages()",
+        lambda r, s, old: s.ring is None,
+    ),
+)  # fmt: skip
+
+_ASKED = {call: asked(LOG_RULES, call, _ANY) for call in (GET, CLEAR)}
 
 
 def fresh_bitmap(state: VmState, npages: int) -> bytearray:
@@ -57,7 +146,7 @@ def _protect_offsets(state: VmState, slot: Slot, dirty: int) -> None:
 
 def get_log(state: VmState, number: int) -> bytes:
     """Answer KVM_GET_DIRTY_LOG; without manual protection it also clears and re-protects."""
-    slot, bitmap = _logged("KVM_GET_DIRTY_LOG", state, {"slot": number})
+    slot, bitmap = _logged(state, LogRequest(GET, number))
     log = bytes(bitmap)
     if not state.manual_protect:
         _protect_offsets(state, slot, int.from_bytes(bitmap, "little"))
@@ -69,29 +158,19 @@ def clear_log(
     state: VmState, number: int, first_page: int, num_pages: int, bitmap: bytes
 ) -> None:
     """Answer KVM_CLEAR_DIRTY_LOG: clear the bits that are set in both, re-protect their pages."""
-    ioctl = "KVM_CLEAR_DIRTY_LOG"
-    fields = {"slot": number, "first_page": first_page, "num_pages": num_pages}
-    if state.ring is None and _valid(state, number) and first_page & 63:
-        raise KvmError(ioctl, errno.EINVAL, fields, "clear-first-aligned")
-    slot, log = _logged(ioctl, state, fields)
-    rest = slot.npages - first_page
-    if first_page > slot.npages or num_pages > rest:
-        raise KvmError(ioctl, errno.EINVAL, fields, "clear-range")
-    if num_pages < rest and num_pages & 63:
-        raise KvmError(ioctl, errno.EINVAL, fields, "clear-count-aligned")
-    size_bytes = bitmap_size_bytes(num_pages)
+    slot, log = _logged(state, LogRequest(CLEAR, number, first_page, num_pages))
     start = first_page >> 3
-    here = slice(start, start + size_bytes)
+    here = slice(start, start + bitmap_size_bytes(num_pages))
     had = int.from_bytes(log[here], "little")
-    cleared = had & int.from_bytes(bitmap[:size_bytes], "little")
-    log[here] = (had & ~cleared).to_bytes(size_bytes, "little")
-    _protect_offsets(state, slot, cleared << first_page)
+    asked_for = int.from_bytes(bitmap[: bitmap_size_bytes(num_pages)], "little")
+    log[here] = (had & ~asked_for).to_bytes(bitmap_size_bytes(num_pages), "little")
+    _protect_offsets(state, slot, (had & asked_for) << first_page)
 
 
 def reset_rings(state: VmState) -> int:
     """Answer KVM_RESET_DIRTY_RINGS: re-protect harvested pages, skip those that are gone."""
     if state.ring is None:
-        raise KvmError("KVM_RESET_DIRTY_RINGS", errno.EINVAL, {}, "ring-enabled")
+        raise refusal(RESET, RESET_RULES[0], {})
     taken = state.ring.reset()
     for number, offset in taken:
         slot = state.slot(number)
@@ -100,17 +179,12 @@ def reset_rings(state: VmState) -> int:
     return len(taken)
 
 
-def _valid(state: VmState, number: int) -> bool:
-    return number >> AS_ID_SHIFT < len(state.spaces) and number & SLOT_ID_MASK < USER_MEM_SLOTS
-
-
-def _logged(ioctl: str, state: VmState, fields: dict[str, int]) -> tuple[Slot, bytearray]:
-    """Return the slot of a dirty log call and its bitmap."""
-    if state.ring is not None:
-        raise KvmError(ioctl, errno.ENXIO, fields, "log-without-ring")
-    if not _valid(state, fields["slot"]):
-        raise KvmError(ioctl, errno.EINVAL, fields, "log-slot-id")
-    slot = state.slot(fields["slot"])
-    if slot is None or slot.bitmap is None:
-        raise KvmError(ioctl, errno.ENOENT, fields, "log-absent")
+def _logged(state: VmState, request: LogRequest) -> tuple[Slot, bytearray]:
+    """Return the slot of a valid dirty log call and its bitmap."""
+    slot = state.slot(request.slot)
+    rule = first_broken(_ASKED[request.ioctl], request, state, slot)
+    if rule is not None:
+        raise refusal(request.ioctl, rule, request.fields())
+    assert slot is not None
+    assert slot.bitmap is not None
     return slot, slot.bitmap

@@ -54,7 +54,8 @@ class HostPolicy:
     def __post_init__(self) -> None:
         if not 32 <= self.max_gpa_bits <= 52:
             raise ValueError(
-                f"max_gpa_bits is {self.max_gpa_bits}, and an x86 physical address has 32 to 52 bits"
+                f"max_gpa_bits is {self.max_gpa_bits}, "
+                "and an x86 physical address has 32 to 52 bits"
             )
 
     @classmethod

@@ -6,14 +6,45 @@ kvm_prepare_memory_region(), kvm_commit_memory_region().
 
 from __future__ import annotations
 
+from enum import Enum
+
 from ..uapi import AS_ID_SHIFT, PAGE_SHIFT, SLOT_ID_MASK, MemFlag
 from .dirty import fresh_bitmap, protect
-from .rules import Change, Region, Stage, broken_rule, refuse
+from .region_rules import (
+    ANY,
+    COMMIT,
+    CREATE,
+    DELETE,
+    MODIFY,
+    PLACE,
+    REGION_RULES,
+    V1,
+    V2,
+    Region,
+)
+from .rule import asked, first_broken, refusal
 from .slots import Slot
 from .state import VmState, quirk_zap_all
 
 _GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
 _LOG = int(MemFlag.LOG_DIRTY_PAGES)
+
+
+class Change(Enum):
+    """What a valid request does; KVM's enum kvm_mr_change, and NONE for a request of no effect."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    MOVE = "move"
+    FLAGS = "flags"
+    NONE = "no-op"
+
+
+_ASKED = {
+    (call, when): asked(REGION_RULES, call, when)
+    for call in (V1, V2)
+    for when in (ANY, DELETE, MODIFY, PLACE, CREATE, COMMIT)
+}
 
 #: Swaps of the two slot sets that a change takes: an invalidation is a swap of its own.
 _SWAPS = {Change.CREATE: 1, Change.DELETE: 2, Change.MOVE: 2, Change.FLAGS: 1}
@@ -30,51 +61,44 @@ def set_region(state: VmState, request: Region) -> Change:
     change = classify(state, request, old)
     if change is Change.NONE:
         return change
-    if change is Change.DELETE or change is Change.MOVE:
-        assert old is not None
+    space = state.spaces[request.slot >> AS_ID_SHIFT]
+    if old is not None and change is not Change.FLAGS:
         _zap(state, old)
     if change is Change.CREATE or change is Change.MOVE:
-        _check(Stage.COMMIT, state, request, old, change)
-    new = None if change is Change.DELETE else _successor(state, request, old)
-    _commit(state, old, new)
-    state.spaces[request.slot >> AS_ID_SHIFT].swap(_SWAPS[change])
+        rule = first_broken(_ASKED[request.ioctl, COMMIT], request, state, old)
+        if rule is not None:
+            # A move has invalidated the old slot by now, and activates it again.
+            space.swap(2 if change is Change.MOVE else 0)
+            raise refusal(request.ioctl, rule, request.fields())
+    _commit(state, old, None if change is Change.DELETE else _successor(state, request, old))
+    space.swap(_SWAPS[change])
     return change
 
 
 def classify(state: VmState, request: Region, old: Slot | None) -> Change:
-    """Return the change that a valid request asks for.
+    """Return the change that a request asks for, the slot that it names being ``old``.
 
-    Raises KvmError for the first broken rule of every stage but the last, which is only asked
-    when a move has already invalidated the old slot.
+    Raises KvmError for the first rule that it breaks, but for those asked at the commit.
     """
-    _check(Stage.ANY, state, request, old)
+    _ask(ANY, state, request, old)
     if request.memory_size == 0:
-        _check(Stage.DELETE, state, request, old)
+        _ask(DELETE, state, request, old)
         return Change.DELETE
     if old is None:
-        _check(Stage.PLACE, state, request, old)
-        _check(Stage.CREATE, state, request, old)
+        _ask(PLACE, state, request, old)
+        _ask(CREATE, state, request, old)
         return Change.CREATE
-    _check(Stage.MODIFY, state, request, old)
+    _ask(MODIFY, state, request, old)
     if request.base_gfn != old.base_gfn:
-        _check(Stage.PLACE, state, request, old)
+        _ask(PLACE, state, request, old)
         return Change.MOVE
     return Change.FLAGS if request.flags != old.flags else Change.NONE
 
 
-def _check(
-    stage: Stage,
-    state: VmState,
-    request: Region,
-    old: Slot | None,
-    change: Change = Change.NONE,
-) -> None:
-    rule = broken_rule(stage, request, state, old)
+def _ask(when: str, state: VmState, request: Region, old: Slot | None) -> None:
+    rule = first_broken(_ASKED[request.ioctl, when], request, state, old)
     if rule is not None:
-        if change is Change.MOVE:
-            # The old slot was invalidated and is activated again: two swaps for nothing.
-            state.spaces[request.slot >> AS_ID_SHIFT].swap(2)
-        raise refuse(rule, request)
+        raise refusal(request.ioctl, rule, request.fields())
 
 
 def _successor(state: VmState, request: Region, old: Slot | None) -> Slot:

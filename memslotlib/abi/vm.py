@@ -9,7 +9,7 @@ from ..interface import Context, Exit
 from . import access, caps, dirty, gmem
 from .policy import HostPolicy
 from .region import set_region
-from .rules import V1, V2, Region
+from .region_rules import V1, V2, Region
 from .slots import Slot
 from .state import VmState
 

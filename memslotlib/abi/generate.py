@@ -1,0 +1,252 @@
+"""Random calls to ask two backends: few slots, addresses and sizes, so that calls meet each other.
+
+A third of the memslot calls have one field spoilt, so that every rule is broken often.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from ..interface import FETCH_STUB, Context, Vm
+from ..uapi import (
+    AS_ID_SHIFT,
+    MEM_MAX_NR_PAGES,
+    MEM_SLOTS_NUM,
+    PAGE_SIZE,
+    U64_MAX,
+    USER_MEM_SLOTS,
+    Cap,
+    MemFlag,
+)
+from .differential import GPA, HVA, PAGES, Operation, Pair
+
+#: How many calls one pair of VMs answers before a fresh pair takes over.
+CALLS_A_PAIR = 400
+
+MakeVm = Callable[[], AbstractContextManager[Vm]]
+
+
+def random_run(
+    make_simulator: MakeVm, make_other: MakeVm, operations: int, seed: int
+) -> Counter[str]:
+    """Ask both backends the same ``operations`` random calls and return what was covered.
+
+    The calls depend on ``seed`` alone. Every third pair of VMs tracks dirty pages by ring.
+
+    Raises MismatchError, with the calls that lead there, as soon as the two disagree.
+    """
+    coverage: Counter[str] = Counter()
+    number = 0
+    while coverage["calls"] < operations:
+        generator = Generator(random.Random(f"{seed}/{number}"), dirty_ring=number % 3 == 2)
+        with make_simulator() as simulator, make_other() as other:
+            pair = Pair(simulator, other)
+            for operation in generator.calls(CALLS_A_PAIR):
+                pair.step(operation)
+            pair.compare_memory()
+        coverage["calls"] += len(pair.history)
+        coverage.update(pair.coverage)
+        number += 1
+    return coverage
+
+
+#: A range of userspace that nothing is mapped at.
+UNMAPPED_HVA = 0x2100_0000_0000
+#: The second address space's first slot, where there is one.
+OTHER_SPACE = 1 << AS_ID_SHIFT
+SLOTS = (0, 1, 2, 3)
+#: Where in a page a fetch may find its stub: stores leave these bytes alone.
+CODE_OFFSETS = frozenset({0, 1, 0x800, 0x801, PAGE_SIZE - 2, PAGE_SIZE - 1})
+RING_SIZE_BYTES = 4096
+LOG = int(MemFlag.LOG_DIRTY_PAGES)
+READONLY = int(MemFlag.READONLY)
+GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
+
+
+class Generator:
+    """Draws operations from a :class:`random.Random`, which Hypothesis may supply.
+
+    It remembers what it created, so that moves, resizes and re-creations aim at slots that exist;
+    it never looks at a backend, so the same seed gives the same calls everywhere. With
+    ``dirty_ring`` the accesses stay few, so that the ring does not fill.
+    """
+
+    def __init__(self, rng: random.Random, *, dirty_ring: bool = False) -> None:
+        self.rng = rng
+        self.dirty_ring = dirty_ring
+        self.regions: dict[int, tuple[int, int, int, int]] = {}
+        self._choices = (
+            [self.region] * 8 + [self.access] * 6 + [self.get_log] * 3 + [self.clear_log] * 3
+        )
+        self._choices += [self.poke, self.region2, self.capability]
+        if dirty_ring:
+            self._choices += [self.reap] * 3
+
+    def preamble(self) -> Iterator[Operation]:
+        """Yield the calls that have to come before the first vCPU."""
+        if self.dirty_ring:
+            yield Operation("enable_cap", (int(Cap.DIRTY_LOG_RING), RING_SIZE_BYTES))
+
+    def calls(self, count: int) -> Iterator[Operation]:
+        """Yield the preamble and then at least ``count`` operations."""
+        yield from self.preamble()
+        for _ in range(count):
+            yield from self.next()
+
+    def next(self) -> list[Operation]:
+        """Return one operation, or two that belong together."""
+        return self.rng.choice(self._choices)()
+
+    def region(self) -> list[Operation]:
+        """A create, delete, move, change of flags or no-op, or one of them spoilt."""
+        slot = self.rng.choice(SLOTS)
+        fields = self._fields(slot)
+        if self.rng.random() < 0.35:
+            fields = self._spoilt(*fields)
+        else:
+            self._remember(*fields)
+        return [Operation("set_user_memory_region", fields)]
+
+    def region2(self) -> list[Operation]:
+        """The same by the second ioctl, whose flags and trailing fields have rules of their own."""
+        slot, flags, gpa, size, hva = self._fields(self.rng.choice(SLOTS))
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            self._remember(slot, flags, gpa, size, hva)
+            return [Operation("set_user_memory_region2", (slot, flags, gpa, size, hva, 0, 0))]
+        if kind == 1:
+            bad = self.rng.choice([1 << 3, 1 << 16, GUEST_MEMFD | LOG, GUEST_MEMFD | READONLY])
+            return [Operation("set_user_memory_region2", (slot, bad, gpa, size, hva, 0, 0))]
+        if kind == 2:
+            # A descriptor that is none: the rules before the binding decide, then EBADF.
+            offset = self.rng.choice([0, 1, PAGE_SIZE, U64_MAX - PAGE_SIZE + 1])
+            size = size or PAGE_SIZE
+            fields = (slot, GUEST_MEMFD, gpa, size, hva, offset, -1)
+            return [Operation("set_user_memory_region2", fields)]
+        spoilt = self._spoilt(slot, flags, gpa, size, hva)
+        return [Operation("set_user_memory_region2", (*spoilt, 0, 0))]
+
+    def access(self) -> list[Operation]:
+        """A load, store or fetch, in any context, sometimes across a page boundary."""
+        context = self.rng.choice(list(Context))
+        gpa = self._gpa()
+        method = self.rng.choice(("read", "write", "fetch"))
+        if method == "fetch":
+            # Two bytes; the odd offset puts the second one into the next page.
+            offset = self.rng.choice([0, 0, 0x800, PAGE_SIZE - 2, PAGE_SIZE - 1])
+            return [Operation("fetch", (gpa + offset,), context)]
+        size = self.rng.choice((1, 2, 4, 8))
+        offset = self.rng.choice([0, 8, 0x100, PAGE_SIZE - size, PAGE_SIZE - size // 2])
+        if method == "read":
+            return [Operation("read", (gpa + offset, size), context)]
+        data = self._bytes(offset, size)
+        return [Operation("write", (gpa + offset, data), context)]
+
+    def get_log(self) -> list[Operation]:
+        """KVM_GET_DIRTY_LOG of a slot that may exist, log or have a valid number."""
+        return [Operation("get_dirty_log", (self._slot(),))]
+
+    def clear_log(self) -> list[Operation]:
+        """KVM_CLEAR_DIRTY_LOG, in range or out of it."""
+        slot = self._slot()
+        npages = self.regions.get(slot, (0, GPA, PAGE_SIZE, HVA))[2] // PAGE_SIZE
+        first = self.rng.choice([0, 0, 0, 64, 1, npages])
+        count = self.rng.choice([npages, npages, npages, 64, 1, npages + 1, 0])
+        bitmap = self.rng.randbytes((count + 63) // 64 * 8)
+        return [Operation("clear_dirty_log", (slot, first, count, bitmap))]
+
+    def poke(self) -> list[Operation]:
+        """A change of memory by the host, which no dirty log records."""
+        at = self.rng.randrange(PAGES * PAGE_SIZE - 8)
+        return [Operation("poke", (HVA + at, self._bytes(at, 8)))]
+
+    def capability(self) -> list[Operation]:
+        """KVM_ENABLE_CAP: the manual dirty log with good and bad arguments, the ring too late."""
+        if self.rng.random() < 0.2:
+            size = self.rng.choice([RING_SIZE_BYTES, 0, 3000, 2048, 1 << 21])
+            return [Operation("enable_cap", (int(Cap.DIRTY_LOG_RING), size))]
+        argument = self.rng.choice([0, 0, 1, 1, 3, 2, 4])
+        return [Operation("enable_cap", (int(Cap.MANUAL_DIRTY_LOG_PROTECT2), argument))]
+
+    def reap(self) -> list[Operation]:
+        """Harvest the ring and have it reset, entries of vanished slots included."""
+        return [Operation("reap_dirty_ring"), Operation("reset_dirty_rings")]
+
+    def _fields(self, slot: int) -> tuple[int, int, int, int, int]:
+        rng = self.rng
+        known = self.regions.get(slot)
+        if known is None:
+            flags = rng.choice([0, LOG, LOG, READONLY, LOG | READONLY])
+            return slot, flags, self._gpa(), rng.randrange(5) * PAGE_SIZE, self._hva()
+        flags, gpa, size, hva = known
+        kind = rng.randrange(10)
+        if kind < 3:
+            return slot, 0, 0, 0, 0
+        if kind < 6:
+            return slot, flags ^ rng.choice([0, LOG]), self._gpa(), size, hva
+        if kind < 9:
+            return slot, flags ^ rng.choice([0, LOG, LOG]), gpa, size, hva
+        return rng.choice(
+            [
+                (slot, flags ^ READONLY, gpa, size, hva),
+                (slot, flags, gpa, size + PAGE_SIZE, hva),
+                (slot, flags, gpa, size, hva + PAGE_SIZE),
+            ]
+        )
+
+    def _spoilt(
+        self, slot: int, flags: int, gpa: int, size: int, hva: int
+    ) -> tuple[int, int, int, int, int]:
+        rng = self.rng
+        kind = rng.randrange(8)
+        if kind == 0:
+            high = [USER_MEM_SLOTS, MEM_SLOTS_NUM - 1, MEM_SLOTS_NUM, 0xFFFF]
+            slot = rng.choice([*high, OTHER_SPACE, OTHER_SPACE | 1])
+        elif kind == 1:
+            flags = rng.choice([1 << 2, 1 << 3, 1 << 16, 1 << 31])
+        elif kind == 2:
+            size += rng.choice([1, 8, PAGE_SIZE - 1])
+        elif kind == 3:
+            gpa += rng.choice([1, 0x800])
+        elif kind == 4:
+            hva += rng.choice([1, 0x10])
+        elif kind == 5:
+            hva = rng.choice([(1 << 63) - PAGE_SIZE, U64_MAX - PAGE_SIZE + 1, 1 << 56])
+        elif kind == 6:
+            gpa = rng.choice([U64_MAX - PAGE_SIZE + 1, 1 << 63, 1 << 52])
+            size = max(size, PAGE_SIZE) * rng.choice([1, 2])
+        else:
+            # As large as a slot may be and a page more: refused before anything is allocated.
+            size = (MEM_MAX_NR_PAGES + 1) * PAGE_SIZE
+            hva = PAGE_SIZE
+        return slot, flags, gpa, size, hva
+
+    def _remember(self, slot: int, flags: int, gpa: int, size: int, hva: int) -> None:
+        if size:
+            self.regions.setdefault(slot, (flags, gpa, size, hva))
+            _, _, old_size, old_hva = self.regions[slot]
+            if (old_size, old_hva) == (size, hva):
+                self.regions[slot] = (flags, gpa, size, hva)
+        else:
+            self.regions.pop(slot, None)
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        """Return random bytes, but the stub's where a fetch may look."""
+        made = bytearray(self.rng.randbytes(size))
+        for i in range(size):
+            if (offset + i) % PAGE_SIZE in CODE_OFFSETS:
+                made[i] = FETCH_STUB[0]
+        return bytes(made)
+
+    def _slot(self) -> int:
+        return self.rng.choice([*SLOTS * 3, USER_MEM_SLOTS, 0xFFFF, OTHER_SPACE])
+
+    def _gpa(self) -> int:
+        return GPA + self.rng.randrange(PAGES) * PAGE_SIZE
+
+    def _hva(self) -> int:
+        base = UNMAPPED_HVA if self.rng.random() < 0.05 else HVA
+        return base + self.rng.randrange(PAGES - 4) * PAGE_SIZE

@@ -32,7 +32,7 @@ _PROPERTY = "needs"
 
 @dataclass(frozen=True)
 class Need:
-    """One thing a test needs, as MEMSLOTS_REQUIRE names it; ``missing`` is empty where it is met."""
+    """One thing a test needs, as MEMSLOTS_REQUIRE names it; ``missing`` is empty if it is met."""
 
     name: str
     missing: str = ""

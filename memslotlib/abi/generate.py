@@ -64,6 +64,8 @@ RING_SIZE_BYTES = 4096
 LOG = int(MemFlag.LOG_DIRTY_PAGES)
 READONLY = int(MemFlag.READONLY)
 GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
+#: A number that no process here has as a descriptor.
+NO_FD = (1 << 31) - 1
 
 
 class Generator:
@@ -124,7 +126,7 @@ class Generator:
             # A descriptor that is none: the rules before the binding decide, then EBADF.
             offset = self.rng.choice([0, 1, PAGE_SIZE, U64_MAX - PAGE_SIZE + 1])
             size = size or PAGE_SIZE
-            fields = (slot, GUEST_MEMFD, gpa, size, hva, offset, -1)
+            fields = (slot, GUEST_MEMFD, gpa, size, hva, offset, NO_FD)
             return [Operation("set_user_memory_region2", fields)]
         spoilt = self._spoilt(slot, flags, gpa, size, hva)
         return [Operation("set_user_memory_region2", (*spoilt, 0, 0))]

@@ -10,7 +10,7 @@ from ..interface import FETCH_STUB, Context, Exit, Fragment
 from ..uapi import ExitReason
 from . import guest
 from .fds import VcpuFd
-from .ioctls import INTERNAL, IO, MMIO, RUN_DETAIL, RUN_EXIT_REASON
+from .ioctls import INTERNAL, IO, MMIO, RUN_DETAIL, RUN_EXIT_REASON, RUN_IMMEDIATE_EXIT
 from .kick import Alarm
 
 #: How long one access may take before the guest counts as one that never comes back.
@@ -81,6 +81,19 @@ class GuestCpu:
         """Return the special registers of a context."""
         return self._sregs[context]
 
+    def settle(self) -> None:
+        """Leave a vCPU that was stopped somewhere such that it can start anything else.
+
+        An answered MMIO exit is completed by the next KVM_RUN, which would write the registers of
+        the instruction that caused it: let it do so now, and forget what it wrote.
+        """
+        self._context = None
+        run = self.vcpu.kvm_run
+        run[RUN_IMMEDIATE_EXIT] = 1
+        self.vcpu.run()
+        run[RUN_IMMEDIATE_EXIT] = 0
+        self.vcpu.drop_exception()
+
     def _shared(self, size: int) -> memoryview:
         return self.memory[guest.SHARED - guest.BASE :][:size]
 
@@ -93,6 +106,9 @@ class GuestCpu:
         self._alarm.arm(self.time_limit_s)
         try:
             return self._drive(time.monotonic() + self.time_limit_s)
+        except BaseException:
+            self.settle()
+            raise
         finally:
             self._alarm.disarm()
 
@@ -106,7 +122,6 @@ class GuestCpu:
             elif failed not in (errno.EINTR, errno.EAGAIN) and reason != ExitReason.INTR:
                 return self._end(reason, failed, tuple(fragments))
             if time.monotonic() > deadline:
-                self._context = None
                 raise GuestTimeoutError(
                     f"the guest did not come back within {self.time_limit_s:g} s"
                     f" ({len(fragments)} MMIO exits); stopped"

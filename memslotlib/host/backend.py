@@ -17,6 +17,8 @@ from .ioctls import REGION, REGION2, Ioctl, packed
 
 #: What an ioctl may be given: a number, or memory that the kernel reads and writes.
 Buffer = bytearray | memoryview
+#: The five fields of KVM_SET_USER_MEMORY_REGION.
+Region = tuple[int, int, int, int, int]
 
 
 class Backend(Protocol):
@@ -36,6 +38,9 @@ class Backend(Protocol):
     def set_region2(self, fd: int, *region: int) -> int:
         """KVM_SET_USER_MEMORY_REGION2 with the seven fields of its struct."""
 
+    def bracketed(self, fd: int, words: memoryview, index: int, updates: list[Region]) -> int:
+        """Make ``updates`` one after the other, words[index] odd meanwhile; 0 or -errno."""
+
 
 class FcntlBackend:
     """Python's own fcntl.ioctl: no compiler, the same answers, a few per cent slower."""
@@ -53,9 +58,10 @@ class FcntlBackend:
     def ioctl_buffer(self, fd: int, request: int, buffer: Buffer) -> int:
         """Make an ioctl whose argument is memory."""
         try:
-            return fcntl.ioctl(fd, request, buffer, True)
+            result: int = fcntl.ioctl(fd, request, buffer, True)
         except OSError as error:
             return -(error.errno or 0)
+        return result
 
     def set_region(self, fd: int, *region: int) -> int:
         """KVM_SET_USER_MEMORY_REGION with the five fields of its struct."""
@@ -64,6 +70,19 @@ class FcntlBackend:
     def set_region2(self, fd: int, *region: int) -> int:
         """KVM_SET_USER_MEMORY_REGION2 with the seven fields of its struct."""
         return self.ioctl_buffer(fd, Ioctl.SET_USER_MEMORY_REGION2, packed(REGION2, *region))
+
+    def bracketed(self, fd: int, words: memoryview, index: int, updates: list[Region]) -> int:
+        """Make ``updates`` one after the other, words[index] odd meanwhile; 0 or -errno."""
+        requests = [packed(REGION, *region) for region in updates]
+        words[index] += 1
+        try:
+            for request in requests:
+                result = self.ioctl_buffer(fd, Ioctl.SET_USER_MEMORY_REGION, request)
+                if result:
+                    return result
+            return 0
+        finally:
+            words[index] += 1
 
 
 class NativeBackend:
@@ -81,6 +100,12 @@ class NativeBackend:
     def ioctl_buffer(self, fd: int, request: int, buffer: Buffer) -> int:
         """Make an ioctl whose argument is memory."""
         return int(self.lib.ms_ioctl_buffer(fd, request, self.ffi.from_buffer(buffer)))
+
+    def bracketed(self, fd: int, words: memoryview, index: int, updates: list[Region]) -> int:
+        """Make ``updates`` one after the other, words[index] odd meanwhile; 0 or -errno."""
+        phase = self.ffi.cast("uint64_t *", self.ffi.from_buffer(words)) + index
+        requests = self.ffi.new("struct ms_update[]", updates)
+        return int(self.lib.ms_bracketed(fd, phase, requests, len(updates)))
 
 
 def choose(wanted: str = "") -> Backend:

@@ -22,6 +22,8 @@ SIZE_BYTES = 0x10_0000
 
 GDT = BASE
 CODE = BASE + 0x1000
+#: Where a program that does not end is put.
+LOOP = CODE + 0x800
 #: Words that a program and the host share.
 SHARED = BASE + 0x2000
 STACK_TOP = BASE + 0x4000
@@ -97,16 +99,17 @@ def sregs(context: Context, initial: bytes | bytearray) -> bytearray:
 
 def _segments(context: Context) -> tuple[bytearray, bytearray]:
     code_selector, data_selector = _SELECTORS[context]
-    long, real = context in _LONG, context is Context.REAL16
+    long = context in _LONG
     dpl = 3 if context is Context.LONG64_CPL3 else 0
 
     def segment(selector: int, kind: int, db: int, l: int) -> bytearray:  # noqa: E741
         return packed(SEGMENT, 0, _FLAT_LIMIT, selector, kind, 1, dpl, db, 1, l, 1, 0, 0, 0)
 
-    wide = int(not long and not real)
+    wide = int(context is Context.PROT32)
     return (
         segment(code_selector, _CODE_TYPE, wide, int(long)),
-        segment(data_selector, _DATA_TYPE, int(not real), 0),
+        # In real mode, too, the stack pointer has 32 bits: the stack lies beyond 64 KiB.
+        segment(data_selector, _DATA_TYPE, 1, 0),
     )
 
 

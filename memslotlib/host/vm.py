@@ -14,8 +14,9 @@ from ..uapi import PAGE_SHIFT, PAGE_SIZE, Cap
 from . import backend as backends
 from . import capabilities, guest, kick
 from .access import TIME_LIMIT_S, GuestCpu
-from .backend import Backend
+from .backend import Backend, Region
 from .fds import VmFd
+from .ioctls import Ioctl
 from .memory import HostMemory
 from .ring import DirtyRing
 
@@ -169,6 +170,16 @@ class KvmVm:
             self._guest = self._create_guest()
         return self._guest
 
+    def update_bracketed(self, words: memoryview, index: int, updates: list[Region]) -> None:
+        """Set regions one after the other; ``words[index]`` grows by one before and after.
+
+        ``words`` is guest memory as 64-bit words: a guest that finds an odd value there runs while
+        the ioctls do.
+        """
+        result = self.backend.bracketed(self._vm.fd, words, index, updates)
+        self._vm.checked(Ioctl.SET_USER_MEMORY_REGION, result)
+        self._slots.update((slot, size) for slot, _, _, size, _ in updates)
+
     def close(self) -> None:
         """Delete every slot, then release what they mapped."""
         self._closer()
@@ -206,7 +217,8 @@ class KvmVm:
         raise NotRunError("KVM_CAP_X86_SMM: present, but this harness does not enter SMM yet")
 
     def _bitmap_size_bytes(self, slot: int) -> int:
-        pages = self._slots.get(slot, PAGE_SIZE) >> PAGE_SHIFT
+        # A slot that is not there has no size; the kernel still gets a buffer, and refuses.
+        pages = (self._slots.get(slot) or PAGE_SIZE) >> PAGE_SHIFT
         return (pages + 63) // 64 * 8
 
 

@@ -1,0 +1,107 @@
+"""Guest programs that never end: they access memory while the host updates its slots.
+
+Each counts its turns in guest memory, so that the host can tell a guest that ran from one that did
+not. All run from ``guest.LOOP`` with rbx (or rdi) at the accessed page and rsi at the shared words.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+from ..interface import Context
+from ..uapi import PAGE_SIZE
+from . import guest
+
+
+class Access(Enum):
+    """What a guest does to the memory whose slot is updated."""
+
+    LOAD = "load"
+    STORE = "store"
+    FETCH = "fetch"
+
+
+class Word(IntEnum):
+    """Which of the shared 64-bit words is what."""
+
+    HEARTBEAT = 0
+    PHASE = 1
+    OVERLAPPING = 2
+    WRONG = 3
+    UPDATES_OVERLAPPED = 4
+
+
+#: How many of the shared words there are.
+WORDS = len(Word)
+
+_LOOPS_64 = {
+    Access.LOAD: "8b 03  48 ff 06",  # mov (%rbx), %eax; incq (%rsi)
+    Access.STORE: "89 03  48 ff 06",  # mov %eax, (%rbx); incq (%rsi)
+    Access.FETCH: "ff d3  48 ff 06",  # call *%rbx; incq (%rsi)
+}
+_LOOPS = {
+    # 0x67: 32-bit addresses; 0x66: 32-bit operands. Real mode without its 64 KiB limit.
+    Context.REAL16: {
+        Access.LOAD: "67 66 8b 03  67 66 ff 06",  # mov (%ebx), %eax; incl (%esi)
+        Access.STORE: "67 66 89 03  67 66 ff 06",  # mov %eax, (%ebx); incl (%esi)
+        Access.FETCH: "66 ff d3  67 66 ff 06",  # call *%ebx; incl (%esi)
+    },
+    Context.PROT32: {
+        Access.LOAD: "8b 03  ff 06",  # mov (%ebx), %eax; incl (%esi)
+        Access.STORE: "89 03  ff 06",  # mov %eax, (%ebx); incl (%esi)
+        Access.FETCH: "ff d3  ff 06",  # call *%ebx; incl (%esi)
+    },
+    Context.LONG64: _LOOPS_64,
+    Context.LONG64_CPL3: _LOOPS_64,
+}
+
+
+def access_loop(access: Access, context: Context) -> bytes:
+    """Return the loop: one access to the page at rbx, one turn counted, and again.
+
+    >>> access_loop(Access.LOAD, Context.LONG64_CPL3).hex(" ")
+    '8b 03 48 ff 06 eb f9'
+    """
+    # In real mode the jump, too, must not cut the instruction pointer to 16 bits.
+    jump = "66 eb" if context is Context.REAL16 else "eb"
+    body = bytes.fromhex(_LOOPS[context][access] + jump)
+    return body + bytes([0x100 - len(body) - 1])
+
+
+def called(context: Context) -> bytes:
+    """Return what a fetch loop calls: ``ret`` of the width that the call pushed."""
+    return bytes.fromhex("66 c3" if context is Context.REAL16 else "c3")
+
+
+#: Reads one word of each page in [rdi, r10) in turn, and before and after each read the phase that
+#: the host makes odd for as long as its ioctl runs. A read between two equal, odd phases began and
+#: ended inside the bracket around that ioctl: x86 keeps loads in order.
+OVERLAP_LOOP = bytes.fromhex(
+    "48 89 fb"  # 00       mov  %rdi, %rbx          first page
+    "48 8b 4e 08"  # 03 loop: mov  8(%rsi), %rcx       PHASE before
+    "48 8b 03"  # 07       mov  (%rbx), %rax        the access
+    "48 8b 56 08"  # 0a       mov  8(%rsi), %rdx       PHASE after
+    "48 ff 06"  # 0e       incq (%rsi)              HEARTBEAT
+    "4c 39 c0"  # 11       cmp  %r8, %rax           the word that every page holds
+    "74 04"  # 14       je   1a
+    "48 ff 46 18"  # 16       incq 24(%rsi)            WRONG
+    "48 39 d1"  # 1a       cmp  %rdx, %rcx
+    "75 15"  # 1d       jne  next
+    "f6 c1 01"  # 1f       test $1, %cl
+    "74 10"  # 22       jz   next
+    "48 ff 46 10"  # 24       incq 16(%rsi)            OVERLAPPING
+    "4c 39 c9"  # 28       cmp  %r9, %rcx           counted for this update already?
+    "74 07"  # 2b       je   next
+    "49 89 c9"  # 2d       mov  %rcx, %r9
+    "48 ff 46 20"  # 30       incq 32(%rsi)            UPDATES_OVERLAPPED
+    "48 81 c3 00 10 00 00"  # 34 next: add  $4096, %rbx
+    "4c 39 d3"  # 3b       cmp  %r10, %rbx
+    "72 c3"  # 3e       jb   loop
+    "eb be"  # 40       jmp  00
+)
+
+
+def overlap_regs(first_gpa: int, pages: int, pattern: int) -> bytearray:
+    """Return the registers of the overlap loop over ``pages`` pages that all hold ``pattern``."""
+    end = first_gpa + pages * PAGE_SIZE
+    return guest.regs(guest.LOOP, rdi=first_gpa, r10=end, r8=pattern)

@@ -73,35 +73,48 @@ def called(context: Context) -> bytes:
     return bytes.fromhex("66 c3" if context is Context.REAL16 else "c3")
 
 
-#: Reads one word of each page in [rdi, r10) in turn, and before and after each read the phase that
-#: the host makes odd for as long as its ioctl runs. A read between two equal, odd phases began and
-#: ended inside the bracket around that ioctl: x86 keeps loads in order.
-OVERLAP_LOOP = bytes.fromhex(
-    "48 89 fb"  # 00       mov  %rdi, %rbx          first page
-    "48 8b 4e 08"  # 03 loop: mov  8(%rsi), %rcx       PHASE before
-    "48 8b 03"  # 07       mov  (%rbx), %rax        the access
-    "48 8b 56 08"  # 0a       mov  8(%rsi), %rdx       PHASE after
-    "48 ff 06"  # 0e       incq (%rsi)              HEARTBEAT
-    "4c 39 c0"  # 11       cmp  %r8, %rax           the word that every page holds
-    "74 04"  # 14       je   1a
-    "48 ff 46 18"  # 16       incq 24(%rsi)            WRONG
-    "48 39 d1"  # 1a       cmp  %rdx, %rcx
-    "75 15"  # 1d       jne  next
-    "f6 c1 01"  # 1f       test $1, %cl
-    "74 10"  # 22       jz   next
-    "48 ff 46 10"  # 24       incq 16(%rsi)            OVERLAPPING
-    "4c 39 c9"  # 28       cmp  %r9, %rcx           counted for this update already?
-    "74 07"  # 2b       je   next
-    "49 89 c9"  # 2d       mov  %rcx, %r9
-    "48 ff 46 20"  # 30       incq 32(%rsi)            UPDATES_OVERLAPPED
-    "48 81 c3 00 10 00 00"  # 34 next: add  $4096, %rbx
-    "4c 39 d3"  # 3b       cmp  %r10, %rbx
-    "72 c3"  # 3e       jb   loop
-    "eb be"  # 40       jmp  00
-)
+#: The access of the overlap loop, three bytes each. rax holds the pattern that a store writes.
+_OVERLAP_ACCESSES = {
+    Access.LOAD: "48 8b 03",  # mov (%rbx), %rax
+    Access.STORE: "48 89 03",  # mov %rax, (%rbx)
+    Access.FETCH: "ff d3 90",  # call *%rbx; nop
+}
+
+
+def overlap_loop(access: Access) -> bytes:
+    """Return 64-bit code that proves which of its accesses ran while an ioctl did.
+
+    It accesses each page in [rdi, r10) in turn, and before and after each access reads the phase
+    that the host makes odd for as long as its ioctls run. An access between two equal, odd phases
+    began and ended inside that bracket: x86 keeps loads in order, and a store or a fetch is over
+    in KVM's sense, its page mapped or its exit made, before the next instruction runs.
+    """
+    return bytes.fromhex(
+        "48 89 fb"  #                00       mov  %rdi, %rbx       the first page
+        "48 8b 4e 08"  #             03 loop: mov  8(%rsi), %rcx    PHASE before
+        + _OVERLAP_ACCESSES[access]  # 07
+        + "48 8b 56 08"  #           0a       mov  8(%rsi), %rdx    PHASE after
+        "48 ff 06"  #                0e       incq (%rsi)           HEARTBEAT
+        "4c 39 c0"  #                11       cmp  %r8, %rax        read what is not there?
+        "74 04"  #                   14       je   1a
+        "48 ff 46 18"  #             16       incq 24(%rsi)         WRONG
+        "48 39 d1"  #                1a       cmp  %rdx, %rcx
+        "75 15"  #                   1d       jne  next
+        "f6 c1 01"  #                1f       test $1, %cl
+        "74 10"  #                   22       jz   next
+        "48 ff 46 10"  #             24       incq 16(%rsi)         OVERLAPPING
+        "4c 39 c9"  #                28       cmp  %r9, %rcx        this update counted already?
+        "74 07"  #                   2b       je   next
+        "49 89 c9"  #                2d       mov  %rcx, %r9
+        "48 ff 46 20"  #             30       incq 32(%rsi)         UPDATES_OVERLAPPED
+        "48 81 c3 00 10 00 00"  #    34 next: add  $4096, %rbx
+        "4c 39 d3"  #                3b       cmp  %r10, %rbx
+        "72 c3"  #                   3e       jb   loop
+        "eb be"  #                   40       jmp  00
+    )
 
 
 def overlap_regs(first_gpa: int, pages: int, pattern: int) -> bytearray:
     """Return the registers of the overlap loop over ``pages`` pages that all hold ``pattern``."""
     end = first_gpa + pages * PAGE_SIZE
-    return guest.regs(guest.LOOP, rdi=first_gpa, r10=end, r8=pattern)
+    return guest.regs(guest.LOOP, rdi=first_gpa, r10=end, r8=pattern, rax=pattern)

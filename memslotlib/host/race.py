@@ -26,7 +26,7 @@ from ..uapi import PAGE_SIZE, MemFlag
 from . import guest, loops
 from .backend import Backend, Region
 from .loops import Access, Word
-from .runner import ExitRecord, Runner, runner
+from .runner import ExitRecord, Runner
 from .vm import KvmVm
 
 SLOT = 1
@@ -96,9 +96,11 @@ class OverlapResult:
 
     ``overlapping`` accesses began after an ioctl was under way and ended before it had returned,
     in ``updates_overlapped`` different updates; of all ``accesses``, ``wrong_values`` read
-    something else than every page holds, and ``exits_by_reason`` counts what reached userspace.
+    something else than every page holds (only a load can tell), and ``exits_by_reason`` counts what
+    reached userspace.
     """
 
+    access: Access
     context: Context
     update: str
     updates: int
@@ -162,32 +164,34 @@ def free_running(
 
 
 def overlap(
+    access: Access | str,
     update: str = "move",
     context: Context = Context.LONG64_CPL3,
     updates: int = 1000,
     *,
     backend: Backend | None = None,
 ) -> OverlapResult:
-    """Update under a guest that reads pages which old and new slot both cover.
+    """Update under a guest that accesses pages which old and new slot both cover.
 
-    Only a read between two looks at one odd phase counts as overlapping. The phase is odd from
+    Only an access between two looks at one odd phase counts as overlapping. The phase is odd from
     just before the first ioctl to just after the last; through ctypes that takes a few
     microseconds more than the ioctls do, through the compiled module a few nanoseconds.
 
     Raises NotRunError without a usable KVM; ValueError for another update or for a context that is
     no long mode; MemslotError when the guest stops making progress.
 
-    >>> overlap(context=Context.REAL16)
+    >>> overlap("load", context=Context.REAL16)
     Traceback (most recent call last):
     ValueError: context real16: the overlap loop is 64-bit code
     """
     _check(update)
     if context not in (Context.LONG64, Context.LONG64_CPL3):
         raise ValueError(f"context {context.value}: the overlap loop is 64-bit code")
-    pages = PAGES - 1
+    access, pages = Access(access), PAGES - 1
+    content = loops.called(context) if access is Access.FETCH else PATTERN.to_bytes(8, "little")
     regs = loops.overlap_regs(TARGET, pages, PATTERN)
     begin = time.monotonic()
-    with _arena(loops.OVERLAP_LOOP, context, regs, backend) as arena:
+    with _arena(loops.overlap_loop(access), content, context, regs, backend) as arena:
         for number in range(updates):
             # A whole round and more: every page is mapped again and read again.
             arena.wait_for_progress(2 * pages)
@@ -195,6 +199,7 @@ def overlap(
         arena.wait_for_progress(2 * pages)
         exits, words = arena.runner.by_reason(), list(arena.words)
     return OverlapResult(
+        access=access,
         context=context,
         update=update,
         updates=updates,
@@ -274,7 +279,7 @@ def _race(
     code = loops.access_loop(access, context)
     regs = guest.regs(guest.LOOP, rbx=TARGET)
     begin = time.monotonic()
-    with _arena(code, context, regs, backend) as arena:
+    with _arena(code, loops.called(context), context, regs, backend) as arena:
         arena.wait_for_progress()
         before = arena.heartbeat
         seen = tuple(arena.update(_steps(update, number), waiting) for number in range(updates))
@@ -294,32 +299,19 @@ def _race(
 
 @contextmanager
 def _arena(
-    code: bytes, context: Context, regs: bytearray, backend: Backend | None
+    code: bytes, content: bytes, context: Context, regs: bytearray, backend: Backend | None
 ) -> Iterator[Arena]:
-    """Open a VM, let its guest run ``code``, and stop it again."""
+    """Open a VM whose pages all begin with ``content``, let its guest run ``code``, stop it."""
     with KvmVm(backend=backend) as vm:
-        _fill(vm.memory(HVA, PAGES * PAGE_SIZE), context, code)
+        memory = vm.memory(HVA, PAGES * PAGE_SIZE)
+        for at in range(0, len(memory), PAGE_SIZE):
+            memory[at : at + len(content)] = content
         vm.set_user_memory_region(*_region())
         cpu = vm.guest()
         at = guest.LOOP - guest.BASE
         cpu.memory[at : at + len(code)] = code
         words = cpu.memory[guest.SHARED - guest.BASE :][: 8 * loops.WORDS].cast("Q")
-        cpu.enter(context)
-        cpu.vcpu.set_regs(regs)
-        running = runner(cpu, regs, cpu.sregs(context))
-        running.start()
-        try:
-            yield Arena(vm, running, words)
-        finally:
-            running.stop()
-
-
-def _fill(memory: memoryview, context: Context, code: bytes) -> None:
-    """Put into each page what the guest's program is to find there."""
-    checked = code == loops.OVERLAP_LOOP
-    content = PATTERN.to_bytes(8, "little") if checked else loops.called(context)
-    for at in range(0, len(memory), PAGE_SIZE):
-        memory[at : at + len(content)] = content
+        yield Arena(vm, vm.run_in_thread(regs, context), words)
 
 
 def _region(flags: int = 0, gpa: int = GPA, size_bytes: int = PAGES * PAGE_SIZE) -> Region:

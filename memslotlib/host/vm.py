@@ -19,6 +19,7 @@ from .fds import VmFd
 from .ioctls import Ioctl
 from .memory import HostMemory
 from .ring import DirtyRing
+from .runner import Runner, runner
 
 #: Where the guest's own memory is mapped; experiments use addresses below it.
 GUEST_HVA = 0x5000_0000_0000
@@ -179,6 +180,17 @@ class KvmVm:
         result = self.backend.bracketed(self._vm.fd, words, index, updates)
         self._vm.checked(Ioctl.SET_USER_MEMORY_REGION, result)
         self._slots.update((slot, size) for slot, _, _, size, _ in updates)
+
+    def run_in_thread(self, regs: bytearray, context: Context) -> Runner:
+        """Let the guest run from ``regs`` in a thread of its own, until it or the VM is stopped."""
+        cpu = self.guest()
+        cpu.enter(context)
+        cpu.vcpu.set_regs(regs)
+        running = runner(cpu, regs, cpu.sregs(context))
+        # Last in, first out: the thread ends before anything it uses is unmapped.
+        self._resources.callback(running.stop)
+        running.start()
+        return running
 
     def close(self) -> None:
         """Delete every slot, then release what they mapped."""

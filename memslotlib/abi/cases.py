@@ -1,0 +1,104 @@
+"""A case: what must exist, one call, and what must come of it, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..interface import Context, Vm
+from .differential import Answer, Operation
+from .policy import HostPolicy
+from .rules import rule
+
+#: One slot's place and the place of another one; every case uses the same numbers on each VM.
+GPA = 0x1000_0000
+SIZE = 0x4000
+HVA = 0x2000_0000_0000
+OTHER_GPA = 0x1010_0000
+OTHER_HVA = 0x2000_0010_0000
+
+#: An answer that may depend on the host.
+ByPolicy = Callable[[HostPolicy], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """In an argument: the descriptor that the n-th KVM_CREATE_GUEST_MEMFD of the case returned."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The call fails by this rule, with its errno."""
+
+    rule: str
+
+    def answer(self, policy: HostPolicy) -> Answer:
+        """Return what a VM must answer."""
+        return Answer(rule(self.rule).errno)
+
+
+@dataclass(frozen=True, slots=True)
+class Gives:
+    """The call succeeds with this value, or with what it comes to under the host's policy."""
+
+    value: object = None
+
+    def answer(self, policy: HostPolicy) -> Answer:
+        """Return what a VM must answer."""
+        return Answer(0, self.value(policy) if callable(self.value) else self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table: after ``setup``, ``call`` must come to ``expected``, for ``reason``.
+
+    ``about`` names the rules or the behaviour that the case is for; ``address_spaces`` is how many
+    the VM must have at least.
+    """
+
+    name: str
+    about: tuple[str, ...]
+    setup: tuple[Operation, ...]
+    call: Operation
+    expected: Refused | Gives
+    reason: str
+    address_spaces: int = 1
+
+
+def op(method: str, *arguments: object, context: Context | None = None) -> Operation:
+    """Return one call of the Vm interface."""
+    return Operation(method, arguments, context)
+
+
+def region(
+    slot: int = 1, flags: int = 0, gpa: int = GPA, size: int = SIZE, hva: int = HVA
+) -> Operation:
+    """Return a KVM_SET_USER_MEMORY_REGION call."""
+    return op("set_user_memory_region", slot, flags, gpa, size, hva)
+
+
+def delete(slot: int = 1) -> Operation:
+    """Return the call that deletes a slot."""
+    return region(slot, 0, 0, 0, 0)
+
+
+def play(case: Case, vm: Vm) -> Answer:
+    """Make the case's calls on a VM and return the last one's answer.
+
+    Raises AssertionError when a call of the setup is refused: then the case says nothing.
+    """
+    made: list[int] = []
+    for step in case.setup:
+        answer = _resolved(step, made).apply(vm)
+        assert answer.errno == 0, f"{case.name}: setup {step} failed with {answer} {answer.rule}"
+        if step.method == "create_guest_memfd":
+            assert isinstance(answer.value, int)
+            made.append(answer.value)
+    return _resolved(case.call, made).apply(vm)
+
+
+def _resolved(step: Operation, made: list[int]) -> Operation:
+    arguments = tuple(made[a.n] if isinstance(a, Made) else a for a in step.arguments)
+    return replace(step, arguments=arguments)

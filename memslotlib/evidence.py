@@ -51,6 +51,11 @@ class Record:
         """Tell whether the experiment's code has changed since this record was made."""
         return self.code != code
 
+    @property
+    def summary(self) -> str:
+        """The result in one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.result.items() if value != {})
+
     def line(self) -> str:
         """Return the record as one line of JSON that carries its own digest."""
         body = asdict(self)

@@ -8,9 +8,9 @@ at whatever moment it is made. What runs a test is a :class:`Runner`; the caller
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -127,18 +127,19 @@ class Property(Enum):
     #: Memory answers, or userspace is told; the guest itself takes no fault for it.
     REPORTED = "reported"
 
-    def allows(self, exit_: Exit) -> bool:
-        """Tell whether the property bears with this outcome."""
+    def allows(self, reason: str) -> bool:
+        """Tell whether the property bears with an access that came to this exit."""
         if self is Property.SERVED:
-            return exit_.reason == "done"
-        return exit_.reason != "shutdown"
+            return reason == "done"
+        return reason != "shutdown"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One litmus test, run once by one runner: the verdict and what the vCPU met.
 
-    ``exits`` counts the ways in which the property was broken, by exit reason.
+    ``exits`` counts the ways in which the property was broken, by exit reason; ``samples`` is what
+    was measured on the way, one entry an update.
     """
 
     litmus: str
@@ -147,6 +148,7 @@ class Run:
     context: Context
     verdict: Verdict
     exits: Mapping[str, int]
+    samples: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -187,7 +189,7 @@ class BoundaryRunner:
     def run(self, litmus: Litmus, keeps: Property, api: str, context: Context) -> Run:
         """Judge the outcomes at all boundaries."""
         outcomes = self.outcomes(litmus, api, context)
-        broken = [one for one in outcomes if not keeps.allows(one.exit)]
+        broken = [one for one in outcomes if not keeps.allows(one.exit.reason)]
         bound = f"one access at each of {len(outcomes)} ioctl boundaries"
         if broken:
             verdict = Verdict.violated(

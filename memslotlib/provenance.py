@@ -6,7 +6,7 @@ import ast
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -53,14 +53,13 @@ def revision(root: Path = ROOT) -> tuple[str, bool]:
     return commit, bool(status)
 
 
-def code_digest(*experiments: Callable[..., object]) -> str:
-    """Return a digest of the code that ``experiments`` can reach inside this project.
+def code_digest(*modules: str) -> str:
+    """Return a digest of the code that ``modules`` can reach inside this project.
 
-    It covers each function's module, every module of memslotlib that those import, and the native
-    sources when the host harness is among them. Comments, docstrings and layout do not count: only
-    a change that could change a result makes a record stale.
+    It covers each module, every module of the project that those import, and the native sources
+    when the host harness is among them. Comments, docstrings and layout do not count: only a change
+    that could change a result makes a record stale.
     """
-    modules = {experiment.__module__ for experiment in experiments}
     return _code_digest(frozenset(modules))
 
 

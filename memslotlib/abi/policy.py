@@ -67,3 +67,12 @@ class HostPolicy:
             reads_mark_dirty=False,
             quirks=0x5FF,
         )
+
+    @classmethod
+    def of(cls, module: str) -> HostPolicy:
+        """Return the policy of the host whose vendor module is ``module``; upstream's by default.
+
+        >>> HostPolicy.of("kvm_pvm") == HostPolicy.kvm_pvm(), HostPolicy.of("kvm_amd") == HostPolicy()
+        (True, True)
+        """
+        return cls.kvm_pvm() if module == "kvm_pvm" else cls()

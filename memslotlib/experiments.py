@@ -1,0 +1,183 @@
+"""The experiments that are recorded: what each runs, with which parameters, into which file.
+
+``make evidence`` runs all of them and appends one record each; a page shows the newest one, marked
+when the code behind it has changed since. Nothing else records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import evidence, litmus
+from .errors import NotRunError
+from .evidence import Record
+from .interface import Context
+from .litmus import Property, Run
+from .litmus_host import HostRunner, Method
+from .provenance import code_digest, here_and_now
+from .verdict import Verdict, Word
+
+#: Updates of one race; the figure that the book's tables are about.
+UPDATES = 300
+#: Updates of one overlap run: enough for far more than 10,000 overlapping accesses.
+OVERLAP_UPDATES = 1000
+CONFORMANCE_CALLS = 100_000
+CONFORMANCE_SEED = 1979276
+
+INTERPRETED = (Context.REAL16, Context.PROT32, Context.LONG64)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an experiment found: its counts, and every sample behind them."""
+
+    result: Mapping[str, Any]
+    samples: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One thing to run and record; ``code`` names the modules whose change makes it stale."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    file: str
+    code: tuple[str, ...]
+    measure: Callable[[Mapping[str, Any]], Measured]
+
+    @property
+    def label(self) -> str:
+        """One line that names it."""
+        return f"{self.name} ({', '.join(str(value) for value in self.parameters.values())})"
+
+    def record(self, folder: Path = evidence.DATA) -> Record:
+        """Run it now and append its record.
+
+        Raises NotRunError when this host lacks what it needs; then nothing is written.
+        """
+        # Here, not above: reading records needs no host.
+        from .host.describe import describe
+
+        digest = code_digest(*self.code)
+        measured = self.measure(self.parameters)
+        made = Record(
+            experiment=self.name,
+            parameters=dict(self.parameters),
+            result=dict(measured.result),
+            samples=dict(measured.samples),
+            provenance=here_and_now(describe().as_dict()),
+            code=digest,
+        )
+        evidence.append(folder / self.file, made)
+        return made
+
+
+def experiments() -> list[Experiment]:
+    """Return every experiment, in the order in which they are recorded."""
+    return [*_races(), _conformance()]
+
+
+def _races() -> Iterator[Experiment]:
+    for test in litmus.TESTS.values():
+        for context in Context:
+            yield _race(test.name, "today", context, Method.RENDEZVOUS, UPDATES)
+            for api in test.apis:
+                yield _race(test.name, api, context, Method.FREE_RUNNING, UPDATES)
+        for api in test.apis:
+            yield _race(test.name, api, Context.LONG64_CPL3, Method.OVERLAP, OVERLAP_UPDATES)
+
+
+def _race(name: str, api: str, context: Context, method: Method, updates: int) -> Experiment:
+    parameters = {
+        "api": api,
+        "context": context.value,
+        "method": method.value,
+        "property": Property.SERVED.value,
+        "updates": updates,
+    }
+    code = ("memslotlib.litmus_host",)
+    return Experiment(name, parameters, "q0.jsonl", code, lambda given: measure_race(name, given))
+
+
+def measure_race(name: str, parameters: Mapping[str, Any]) -> Measured:
+    """Put one litmus test to this host; NotRunError when the host cannot run it."""
+    from .host.describe import describe
+
+    host = describe()
+    runner = HostRunner(
+        host.label, Method(parameters["method"]), parameters["updates"], host.out_of_tree
+    )
+    run = runner.run(
+        litmus.get(name),
+        Property(parameters["property"]),
+        parameters["api"],
+        Context(parameters["context"]),
+    )
+    verdict = run.verdict
+    if verdict.word is Word.NOT_RUN:
+        raise NotRunError(verdict.reason)
+    result = {
+        "word": verdict.word.value,
+        "hits": verdict.hits,
+        "trials": verdict.trials,
+        "opportunities": verdict.opportunities,
+        "exits": dict(run.exits),
+    }
+    return Measured(result, run.samples)
+
+
+def recall(record: Record) -> Run:
+    """Return the run of a litmus test that a record holds."""
+    parameters, result = record.parameters, record.result
+    verdict = Verdict(
+        Word(result["word"]),
+        host=host_label(record),
+        hits=result["hits"],
+        trials=result["trials"],
+        opportunities=result["opportunities"],
+    )
+    return Run(
+        record.experiment,
+        Property(parameters["property"]),
+        parameters["api"],
+        Context(parameters["context"]),
+        verdict,
+        result["exits"],
+        record.samples,
+    )
+
+
+def host_label(record: Record) -> str:
+    """Return how verdicts name the host of a record: its kernel and its module."""
+    host = record.provenance.host
+    tree = " (out-of-tree)" if host["out_of_tree"] else ""
+    return f"Linux {host['kernel']}, {host['module'] or 'no KVM module'}{tree}"
+
+
+def _conformance() -> Experiment:
+    parameters = {"calls": CONFORMANCE_CALLS, "seed": CONFORMANCE_SEED}
+    code = ("memslotlib.abi.generate", "memslotlib.abi.vm", "memslotlib.host.vm")
+    return Experiment("conformance", parameters, "conformance.jsonl", code, measure_conformance)
+
+
+def measure_conformance(parameters: Mapping[str, Any]) -> Measured:
+    """Ask the simulator and this host's kernel the same random calls.
+
+    Raises MismatchError at the first difference: there is no record of a run that found one.
+    """
+    from .abi import SimVm
+    from .abi.generate import random_run
+    from .abi.policy import HostPolicy
+    from .host import KvmVm, require
+    from .host.describe import describe
+
+    require()
+    policy = HostPolicy.of(describe().module)
+    coverage = random_run(
+        lambda: SimVm(policy=policy), KvmVm, parameters["calls"], parameters["seed"]
+    )
+    calls = coverage.pop("calls")
+    return Measured({"calls": calls, "mismatches": 0}, {"coverage": dict(sorted(coverage.items()))})

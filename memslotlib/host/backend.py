@@ -7,6 +7,7 @@ forces it, otherwise the compiled module is taken when it is there.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib.util
 import os
@@ -49,19 +50,11 @@ class FcntlBackend:
 
     def ioctl(self, fd: int, request: int, value: int = 0) -> int:
         """Make an ioctl whose argument is a number."""
-        try:
-            result: int = fcntl.ioctl(fd, request, value)
-        except OSError as error:
-            return -(error.errno or 0)
-        return result
+        return _fcntl(fd, request, value)
 
     def ioctl_buffer(self, fd: int, request: int, buffer: Buffer) -> int:
         """Make an ioctl whose argument is memory."""
-        try:
-            result: int = fcntl.ioctl(fd, request, buffer, True)
-        except OSError as error:
-            return -(error.errno or 0)
-        return result
+        return _fcntl(fd, request, buffer)
 
     def set_region(self, fd: int, *region: int) -> int:
         """KVM_SET_USER_MEMORY_REGION with the five fields of its struct."""
@@ -106,6 +99,16 @@ class NativeBackend:
         phase = self.ffi.cast("uint64_t *", self.ffi.from_buffer(words)) + index
         requests = self.ffi.new("struct ms_update[]", updates)
         return int(self.lib.ms_bracketed(fd, phase, requests, len(updates)))
+
+
+def _fcntl(fd: int, request: int, argument: int | Buffer) -> int:
+    if fd < 0:
+        return -errno.EBADF  # Python would raise before the kernel is asked.
+    try:
+        result: int = fcntl.ioctl(fd, request, argument)
+    except OSError as error:
+        return -(error.errno or 0)
+    return result
 
 
 def choose(wanted: str = "") -> Backend:

@@ -48,9 +48,20 @@ class HostMemory:
     def view(self, hva: int, size: int) -> memoryview:
         """Return ``size`` writable bytes at ``hva``.
 
-        Raises MemslotError when something else of this process lies there, or when the address is
-        none of userspace's.
+        Raises ValueError for an empty or negative range; MemslotError when something else of this
+        process lies there, or when the address is none of userspace's.
+
+        >>> memory = HostMemory()
+        >>> memory.view(0x2100_0000_0000, 2)[:] = b"hi"
+        >>> bytes(memory.view(0x2100_0000_0001, 1))
+        b'i'
+        >>> memory.view(0, PAGE_SIZE)
+        Traceback (most recent call last):
+        memslotlib.errors.MemslotError: memory at [0x0, 0x1000): nothing can be mapped at 0
+        >>> memory.close()
         """
+        if hva < 0 or size <= 0:
+            raise ValueError(f"no memory in [{hva:#x}, {hva + size:#x})")
         for start, end in self._gaps(_down(hva, PAGE_SIZE), _up(hva + size, PAGE_SIZE)):
             self._map(start, end)
         first, last = _down(hva, WINDOW_SIZE_BYTES), _up(hva + size, WINDOW_SIZE_BYTES)
@@ -81,6 +92,8 @@ class HostMemory:
         return [*gaps, (at, end)] if at < end else gaps
 
     def _map(self, start: int, end: int) -> None:
+        if start == 0:
+            raise MemslotError(f"memory at [0x0, {end:#x}): nothing can be mapped at 0")
         self._reserve(_up(end, WINDOW_SIZE_BYTES))
         flags = mmap.MAP_SHARED | MAP_FIXED_NOREPLACE
         access = mmap.PROT_READ | mmap.PROT_WRITE

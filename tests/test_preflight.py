@@ -130,6 +130,6 @@ def test_no_kvm_is_a_note(machine: Path) -> None:
 
 
 def test_a_misspelt_argument_is_refused(machine: Path) -> None:
-    done = preflight(machine, "reprot")
+    done = preflight(machine, "nonsense")
 
     assert (done.returncode, done.stderr[:6]) == (2, "usage:")

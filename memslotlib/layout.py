@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import pairwise
 from typing import NamedTuple
 
 from sortedcontainers import SortedDict
 
 from .errors import LayoutError
 from .uapi import AS_ID_SHIFT, PAGE_SHIFT, PAGE_SIZE, SLOT_ID_MASK, MemFlag
+
+NO_FLAGS = MemFlag(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Region:
     gfn: int
     npages: int
     hva: int
-    flags: MemFlag = MemFlag(0)
+    flags: MemFlag = NO_FLAGS
     slot: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class Region:
 
     @classmethod
     def at(
-        cls, gpa: int, size_bytes: int, hva: int, flags: MemFlag = MemFlag(0), slot: int = 0
+        cls, gpa: int, size_bytes: int, hva: int, flags: MemFlag = NO_FLAGS, slot: int = 0
     ) -> Region:
         """Return a region by its address and size in bytes, as the ioctl takes them.
 
@@ -192,14 +195,10 @@ class Layout:
         same = self._by_slot.get(region.slot)
         if same is not None:
             raise LayoutError(f"{same} and {region} have one slot number")
+        if self._by_slot and self.as_id != region.as_id:
+            raise LayoutError(f"{self} and {region} are of different address spaces")
         below = self._last_from(region.end_gfn - 1)
-        if below is None:
-            below = next(iter(self), None)
-        if below is None:
-            return
-        if below.as_id != region.as_id:
-            raise LayoutError(f"{below} and {region} are of different address spaces")
-        if below.overlaps(region):
+        if below is not None and below.overlaps(region):
             raise LayoutError(f"{below} overlaps {region}")
 
     def __iter__(self) -> Iterator[Region]:
@@ -226,18 +225,21 @@ class Layout:
         return self._by_slot.get(number)
 
     @property
+    def as_id(self) -> int:
+        """The address space of every region; 0 for a layout without any."""
+        return self._by_gfn.peekitem(0)[1].as_id if self._by_gfn else 0
+
+    @property
     def npages(self) -> int:
         """The number of frames that are backed."""
         return sum(region.npages for region in self)
 
     def within(self, gfn: int, end_gfn: int) -> list[Region]:
         """Return the regions with a frame in [gfn, end_gfn), in order."""
-        start = self._by_gfn.bisect_right(gfn) - 1
-        near = (
-            self._by_gfn.peekitem(i)[1]
-            for i in range(max(start, 0), self._by_gfn.bisect_left(end_gfn))
-        )
-        return [region for region in near if region.end_gfn > gfn and region.gfn < end_gfn]
+        first = self._last_from(gfn)
+        start = gfn if first is None else first.gfn
+        near = (self._by_gfn[at] for at in self._by_gfn.irange(start, end_gfn, (True, False)))
+        return [region for region in near if gfn < min(region.end_gfn, end_gfn)]
 
     def holes(self, gfn: int, end_gfn: int) -> list[tuple[int, int]]:
         """Return the ranges of [gfn, end_gfn) that nothing backs, in order.
@@ -290,11 +292,20 @@ class Change:
     4 6 added
     >>> Change(before, after).ranges(Kind.KEPT)
     [(0, 2)]
+
+    Raises LayoutError for layouts of two address spaces.
+
+    >>> Change(before, Layout([Region(0, 4, 0x10000, slot=1 << 16)]))
+    Traceback (most recent call last):
+    memslotlib.errors.LayoutError: Layout([slot 0 [0x0, 0x4000)]) and \
+Layout([slot 65536 [0x0, 0x4000)]) are of different address spaces
     """
 
     __slots__ = ("new", "old", "spans")
 
     def __init__(self, old: Layout, new: Layout) -> None:
+        if old and new and old.as_id != new.as_id:
+            raise LayoutError(f"{old} and {new} are of different address spaces")
         self.old = old
         self.new = new
         self.spans = tuple(_spans(old, new))
@@ -320,21 +331,18 @@ class Change:
         return sorted(n for n in numbers if self.old.slot(n) != self.new.slot(n))
 
     def shaken(self) -> list[tuple[int, int]]:
-        """Return the frames that both layouts back but whose slot must be deleted and re-created.
+        """Return the frames that both layouts back, but not throughout, neighbours joined.
 
-        These are what a guest may find missing in between when slots change one at a time. A slot
-        whose flags differ only in LOG_DIRTY_PAGES, or which moves as it is, is not deleted.
+        These are what a guest may find missing in between when slots change one ioctl at a time:
+        a frame goes through unharmed only if its slot is not touched, or merely moves over the
+        frame or toggles LOG_DIRTY_PAGES.
         """
-        lasting = {number for number in self.slots_touched() if self._in_place(number)}
-        spans = [
-            span
+        return _joined(
+            (span.gfn, span.end_gfn)
             for span in self
-            if span.old is not None
-            and span.new is not None
-            and span.old != span.new
-            and span.old.slot not in lasting
-        ]
-        return _joined((span.gfn, span.end_gfn) for span in spans)
+            if span.old is not None and span.new is not None and span.old != span.new
+            if span.old.slot != span.new.slot or not self._in_place(span.old.slot)
+        )
 
     def _in_place(self, number: int) -> bool:
         """Whether a slot can change without a deletion: only its place, or its logging, differs."""
@@ -360,8 +368,9 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _spans(old: Layout, new: Layout) -> Iterator[Span]:
     """Yield the spans between two layouts; each edge of a region ends one."""
-    edges = sorted({edge for layout in (old, new) for r in layout for edge in (r.gfn, r.end_gfn)})
-    for gfn, end_gfn in zip(edges, edges[1:], strict=False):
+    regions = (*old, *new)
+    edges = sorted({r.gfn for r in regions} | {r.end_gfn for r in regions})
+    for gfn, end_gfn in pairwise(edges):
         before, after = old[gfn], new[gfn]
         if before is not None or after is not None:
             yield Span(gfn, end_gfn, _kind(gfn, before, after), before, after)

@@ -1,0 +1,42 @@
+"""T0.2: what each exit leaves a VMM to do. Read from the sources that the table names."""
+
+from __future__ import annotations
+
+from memslotlib.views.tables import Table
+
+ROWS = (
+    (
+        "KVM_EXIT_MMIO, a read",
+        "mmio",
+        "Answer from its own view of memory. The guest gets the right bytes, late.",
+        "api.rst, KVM_EXIT_MMIO",
+    ),
+    (
+        "KVM_EXIT_MMIO, a write",
+        "mmio",
+        "Apply it to the memory itself. A locked read-modify-write comes as a plain write, and is "
+        "atomic with no other vCPU.",
+        "api.rst, KVM_EXIT_MMIO",
+    ),
+    (
+        "KVM_EXIT_INTERNAL_ERROR, suberror 1",
+        "internal_error",
+        "Nothing that the ABI provides: a crashed guest looks the same. QEMU stops the VM. "
+        "RIP still points at the instruction, so running the vCPU again works once the slot is "
+        "back, if no exception was left queued.",
+        "x86.c, handle_emulation_failure()",
+    ),
+    (
+        "none; #UD in the guest",
+        "shutdown",
+        "Nothing: it is not told. Upstream injects #UD above CPL 0 and in nested guests, unless "
+        "KVM_CAP_EXIT_ON_EMULATION_FAILURE is enabled.",
+        "x86.c, handle_emulation_failure()",
+    ),
+)
+
+
+def table() -> Table:
+    """Return one row for each thing that can come out of the window."""
+    columns = ("Exit", "In T0.1", "What a VMM can do", "Source")
+    return Table(columns, ROWS, "What comes out of the window, and what a VMM can do about it")

@@ -17,31 +17,31 @@ from enum import Enum
 from ..interface import FETCH_STUB, Context, Exit, Fragment
 from ..uapi import INTERNAL_ERROR_EMULATION, PAGE_SHIFT, PAGE_SIZE
 from .dirty import mark
-from .slots import Slot
 from .state import VmState
 
 _DONE = Exit("done")
-_EFAULT = Exit("efault")
-_RING_FULL = Exit("dirty_ring_full")
 
 
-class Fault(Enum):
-    """What the MMU made of a native access."""
+class Path(Enum):
+    """How an access goes on: on the processor, in KVM's emulator, or back to userspace."""
 
-    MAPPED = "mapped"
-    EMULATE = "emulate"
+    NATIVE = "native"
+    EMULATED = "emulated"
     EFAULT = "efault"
-    RING_FULL = "ring full"
+    RING_FULL = "dirty_ring_full"
+
+
+_STOPPED = {path: Exit(path.value) for path in (Path.EFAULT, Path.RING_FULL)}
 
 
 def load(state: VmState, gpa: int, size_bytes: int, context: Context, as_id: int) -> Exit:
     """Carry out a guest's load."""
-    stopped = _enter(state, gpa, size_bytes, context, as_id, is_write=False)
-    if stopped is not None:
-        return stopped
+    path = _enter(state, gpa, size_bytes, context, as_id, is_write=False)
+    if path in _STOPPED:
+        return _STOPPED[path]
     data, fragments = b"", []
     for part_gpa, start, stop in _parts(gpa, size_bytes):
-        held = _read(state, part_gpa, stop - start, as_id)
+        held = _read(state, part_gpa, stop - start, as_id, path)
         if held is None:
             fragments.append(Fragment(part_gpa, stop - start, is_write=False))
             held = b"\xff" * (stop - start)
@@ -51,28 +51,35 @@ def load(state: VmState, gpa: int, size_bytes: int, context: Context, as_id: int
 
 def store(state: VmState, gpa: int, data: bytes, context: Context, as_id: int) -> Exit:
     """Carry out a guest's store."""
-    stopped = _enter(state, gpa, len(data), context, as_id, is_write=True)
-    if stopped is not None:
-        return stopped
-    emulated = not _native(state, gpa, len(data), context, as_id)
+    path = _enter(state, gpa, len(data), context, as_id, is_write=True)
+    if path in _STOPPED:
+        return _STOPPED[path]
     fragments = []
     for part_gpa, start, stop in _parts(gpa, len(data)):
         part = data[start:stop]
-        if not _write(state, part_gpa, part, as_id, emulated):
+        if not _write(state, part_gpa, part, as_id, path):
             fragments.append(Fragment(part_gpa, len(part), is_write=True, data=part))
-    return Exit("mmio", b"", tuple(fragments)) if fragments else _DONE
+    if path is Path.EMULATED and _ring_full(state):
+        # KVM's own write is not repeated: the vCPU exits before its next instruction.
+        return Exit("dirty_ring_full", fragments=tuple(fragments))
+    return Exit("mmio", fragments=tuple(fragments)) if fragments else _DONE
 
 
 def fetch(state: VmState, gpa: int, context: Context, as_id: int) -> Exit:
-    """Carry out a guest's instruction fetch of FETCH_STUB."""
+    """Carry out a guest's instruction fetch of FETCH_STUB.
+
+    Raises ValueError when memory there holds anything else.
+    """
     size_bytes = len(FETCH_STUB)
-    stopped = _enter(state, gpa, size_bytes, context, as_id, is_write=False)
-    if stopped is not None:
-        return stopped
-    code = [_read(state, at, stop - start, as_id) for at, start, stop in _parts(gpa, size_bytes)]
-    if None in code:
-        return _emulation_failure(state, context)
-    found = b"".join(part for part in code if part is not None)
+    path = _enter(state, gpa, size_bytes, context, as_id, is_write=False)
+    if path in _STOPPED:
+        return _STOPPED[path]
+    found = b""
+    for part_gpa, start, stop in _parts(gpa, size_bytes):
+        part = _read(state, part_gpa, stop - start, as_id, path)
+        if part is None:
+            return _emulation_failure(state, context)
+        found += part
     if found != FETCH_STUB:
         raise ValueError(f"no FETCH_STUB at gpa {gpa:#x}: {found.hex()}")
     return _DONE
@@ -80,10 +87,9 @@ def fetch(state: VmState, gpa: int, context: Context, as_id: int) -> Exit:
 
 def _emulation_failure(state: VmState, context: Context) -> Exit:
     """Return the exit of an instruction that KVM could not even read."""
-    if context is Context.LONG64_CPL3 and not state.exit_on_emulation_failure:
-        reason = state.policy.cpl3_fetch_failure
-        if reason == "shutdown":
-            return Exit(reason)
+    injected = context is Context.LONG64_CPL3 and not state.exit_on_emulation_failure
+    if injected and state.policy.cpl3_fetch_failure == "shutdown":
+        return Exit("shutdown")
     return Exit("internal_error", suberror=INTERNAL_ERROR_EMULATION)
 
 
@@ -97,64 +103,59 @@ def _parts(gpa: int, size_bytes: int) -> Iterator[tuple[int, int, int]]:
 
 def _enter(
     state: VmState, gpa: int, size_bytes: int, context: Context, as_id: int, *, is_write: bool
-) -> Exit | None:
-    """Enter the guest for an access; return the exit that comes before it is made, if any."""
+) -> Path:
+    """Enter the guest for an access, fault in what it needs, and return how it goes on."""
     state.created_vcpu = True
-    if state.ring is not None and state.ring.soft_full:
-        return _RING_FULL
+    if _ring_full(state):
+        return Path.RING_FULL
     if context not in state.policy.native_contexts:
-        return None
+        return Path.EMULATED
     for part_gpa, _, _ in _parts(gpa, size_bytes):
-        fault = _fault_in(state, part_gpa >> PAGE_SHIFT, as_id, is_write)
-        if fault is Fault.EFAULT:
-            return _EFAULT
-        if fault is Fault.RING_FULL:
-            return _RING_FULL
-        if fault is Fault.EMULATE:
-            return None
-    return None
+        path = _fault_in(state, part_gpa >> PAGE_SHIFT, as_id, is_write)
+        if path is not Path.NATIVE:
+            return path
+    return Path.NATIVE
 
 
-def _native(state: VmState, gpa: int, size_bytes: int, context: Context, as_id: int) -> bool:
-    """Whether a store completes on the processor: every page of it is mapped writable."""
-    return context in state.policy.native_contexts and all(
-        state.mapped.get((as_id, at >> PAGE_SHIFT), False) for at, _, _ in _parts(gpa, size_bytes)
-    )
-
-
-def _fault_in(state: VmState, gfn: int, as_id: int, is_write: bool) -> Fault:
+def _fault_in(state: VmState, gfn: int, as_id: int, is_write: bool) -> Path:
     """Map one page as a native access needs it."""
     writable = state.mapped.get((as_id, gfn))
-    if writable is not None and (writable or not is_write):
-        return Fault.MAPPED
+    if writable or (writable is not None and not is_write):
+        return Path.NATIVE
     slot = state.spaces[as_id].find(gfn)
     if slot is None or (is_write and slot.readonly):
-        return Fault.EMULATE
-    if state.memory.load(slot.hva_of(gfn), PAGE_SIZE) is None:
-        return Fault.EFAULT
+        return Path.EMULATED
+    memory, at = state.backing(slot, gfn << PAGE_SHIFT, native=True)
+    if not memory.holds(at, PAGE_SIZE):
+        return Path.EFAULT
     writable = not slot.readonly and (is_write or state.policy.reads_mark_dirty)
     state.mapped[as_id, gfn] = writable
     if writable:
         mark(state, slot, gfn)
-        if state.ring is not None and state.ring.soft_full:
-            return Fault.RING_FULL
-    return Fault.MAPPED
+    return Path.RING_FULL if _ring_full(state) else Path.NATIVE
 
 
-def _read(state: VmState, gpa: int, size_bytes: int, as_id: int) -> bytes | None:
+def _ring_full(state: VmState) -> bool:
+    return state.ring is not None and state.ring.soft_full
+
+
+def _read(state: VmState, gpa: int, size_bytes: int, as_id: int, path: Path) -> bytes | None:
     slot = state.spaces[as_id].find(gpa >> PAGE_SHIFT)
-    return None if slot is None else state.memory.load(_hva(slot, gpa), size_bytes)
+    if slot is None:
+        return None
+    memory, at = state.backing(slot, gpa, native=path is Path.NATIVE)
+    return memory.load(at, size_bytes)
 
 
-def _write(state: VmState, gpa: int, data: bytes, as_id: int, emulated: bool) -> bool:
-    """Write within one page; KVM's own write is marked each time, a native one when mapped."""
+def _write(state: VmState, gpa: int, data: bytes, as_id: int, path: Path) -> bool:
+    """Write within one page and say whether memory took it."""
     slot = state.spaces[as_id].find(gpa >> PAGE_SHIFT)
-    if slot is None or slot.readonly or not state.memory.store(_hva(slot, gpa), data):
+    if slot is None or slot.readonly:
         return False
-    if emulated:
+    memory, at = state.backing(slot, gpa, native=path is Path.NATIVE)
+    if not memory.store(at, data):
+        return False
+    if path is Path.EMULATED:
+        # KVM marks each write of its own; a native one was marked when its page was mapped.
         mark(state, slot, gpa >> PAGE_SHIFT)
     return True
-
-
-def _hva(slot: Slot, gpa: int) -> int:
-    return slot.hva_of(gpa >> PAGE_SHIFT) + gpa % PAGE_SIZE

@@ -44,6 +44,10 @@ class HostMemory:
         start = self._starts[i]
         return memoryview(self._areas[i])[hva - start : end - start]
 
+    def holds(self, hva: int, size_bytes: int) -> bool:
+        """Whether one area holds all those bytes."""
+        return self._holding(hva, hva + size_bytes) is not None
+
     def load(self, hva: int, size_bytes: int) -> bytes | None:
         """Return the bytes there, or None where no area holds them all."""
         i = self._holding(hva, hva + size_bytes)

@@ -52,6 +52,11 @@ class HostPolicy:
     quirks: int = 0xFF
 
     def __post_init__(self) -> None:
+        if self.cpl3_fetch_failure not in ("shutdown", "internal_error"):
+            raise ValueError(
+                f"cpl3_fetch_failure is {self.cpl3_fetch_failure!r}: "
+                "shutdown or internal_error is what a kernel answers"
+            )
         if not 32 <= self.max_gpa_bits <= 52:
             raise ValueError(
                 f"max_gpa_bits is {self.max_gpa_bits}, "
@@ -72,7 +77,7 @@ class HostPolicy:
     def of(cls, module: str) -> HostPolicy:
         """Return the policy of the host whose vendor module is ``module``; upstream's by default.
 
-        >>> HostPolicy.of("kvm_pvm") == HostPolicy.kvm_pvm(), HostPolicy.of("kvm_amd") == HostPolicy()
-        (True, True)
+        >>> [HostPolicy.of(name).cpl3_fetch_failure for name in ("kvm_pvm", "kvm_amd")]
+        ['internal_error', 'shutdown']
         """
         return cls.kvm_pvm() if module == "kvm_pvm" else cls()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..uapi import AS_ID_SHIFT, SLOT_ID_MASK, Cap
+from ..uapi import AS_ID_SHIFT, PAGE_SHIFT, SLOT_ID_MASK, Cap
 from .memory import HostMemory
 from .policy import HostPolicy
 from .ring import DirtyRing
 from .slots import AddressSpace, Slot
 
+#: Flag of KVM_CREATE_GUEST_MEMFD, since Linux 6.18: userspace may map it, and the guest uses it.
+GUEST_MEMFD_FLAG_MMAP = 1 << 0
+
 
 @dataclass(slots=True)
 class GuestMemfd:
-    """A guest_memfd of this VM: its size, and the page ranges that slots are bound to."""
+    """A guest_memfd of this VM: its memory, and the page ranges that slots are bound to."""
 
     size_bytes: int
     flags: int
+    memory: HostMemory = field(default_factory=HostMemory)
     bindings: dict[tuple[int, int], range] = field(default_factory=dict)
 
     def bound(self, pages: range) -> bool:
@@ -64,6 +68,21 @@ class VmState:
         """Return the slot of that number (address space in bits 31:16), or None."""
         as_id = number >> AS_ID_SHIFT
         return self.spaces[as_id].get(number & SLOT_ID_MASK) if as_id < len(self.spaces) else None
+
+    def backing(self, slot: Slot, gpa: int, *, native: bool) -> tuple[HostMemory, int]:
+        """Return the memory behind a guest-physical address of a slot, and the place in it.
+
+        A guest_memfd that can be mapped serves the guest's own accesses, while KVM's still go to
+        the slot's host address (measured on Linux 6.18; guest_memfd.c kvm_gmem_bind()).
+        """
+        offset = gpa - (slot.base_gfn << PAGE_SHIFT)
+        if native and slot.gmem_fd:
+            gmem = self.gmem_fds[slot.gmem_fd]
+            if gmem.flags & GUEST_MEMFD_FLAG_MMAP:
+                at = (slot.gmem_page << PAGE_SHIFT) + offset
+                gmem.memory.view(at, 1)  # its pages come into being when they are touched
+                return gmem.memory, at
+        return self.memory, slot.hva + offset
 
     def check(self) -> None:
         """Assert every invariant: per address space, then what they share."""

@@ -1,0 +1,99 @@
+"""The simulator's speed next to the real ioctls, interleaved in one run; medians.
+
+Run as ``python benchmarks/bench_abi.py``; exit status 1 when a bound of the project is missed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tracemalloc
+from collections.abc import Callable
+from time import perf_counter_ns
+
+from memslotlib.abi import SimVm
+from memslotlib.errors import NotRunError
+from memslotlib.host import KvmVm
+from memslotlib.interface import Vm
+
+HVA = 0x2000_0000_0000
+PAGE = 0x1000
+MANY = 32_000
+ROUNDS = 2_000
+SIM_PER_KVM_MAX = 1.0
+LOOKUP_US_MAX = 3.0
+SLOTS_MIB_MAX = 64
+
+
+def fill(vm: Vm, slots: int) -> None:
+    """Create slots of one page with a hole of one page between two."""
+    for slot in range(slots):
+        vm.set_user_memory_region(slot, 0, (2 * slot + 16) * PAGE, PAGE, HVA)
+
+
+def pair(vm: Vm) -> Callable[[], None]:
+    """Return the pair under test: create one more slot, delete it again."""
+    region = vm.set_user_memory_region
+    region(MANY, 0, PAGE, PAGE, HVA)
+    region(MANY, 0, 0, 0, 0)
+
+    def run() -> None:
+        region(MANY, 0, PAGE, PAGE, HVA)
+        region(MANY, 0, 0, 0, 0)
+
+    return run
+
+
+def timed_us(call: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    start = perf_counter_ns()
+    call()
+    return (perf_counter_ns() - start) / 1000
+
+
+def bench_pairs(slots: int) -> float:
+    """Return the ratio of the medians, simulator to ioctl, of interleaved pairs."""
+    with SimVm() as sim, KvmVm() as kvm:
+        fill(sim, slots)
+        fill(kvm, slots)
+        calls = pair(sim), pair(kvm)
+        times = [[timed_us(call) for call in calls] for _ in range(ROUNDS)]
+    ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
+    print(f"create+delete at {slots:>6} slots: {ours:6.1f} us, ioctl {theirs:6.1f} us,", end=" ")
+    print(f"ratio {ours / theirs:.2f} (at most {SIM_PER_KVM_MAX})")
+    return ours / theirs
+
+
+def bench_lookup() -> float:
+    """Return the median time of a look-up by frame among many slots, in us."""
+    with SimVm() as sim:
+        fill(sim, MANY)
+        gfns = [(7919 * n) % (2 * MANY) + 16 for n in range(ROUNDS)]
+        lookup_us = statistics.median(timed_us(lambda gfn=gfn: sim.find(gfn)) for gfn in gfns)
+    print(f"look-up at {MANY} slots: {lookup_us:.2f} us (at most {LOOKUP_US_MAX})")
+    return lookup_us
+
+
+def bench_memory() -> float:
+    """Return what many slots hold, in MiB."""
+    tracemalloc.start()
+    with SimVm() as sim:
+        fill(sim, MANY)
+        mib = tracemalloc.get_traced_memory()[0] / 2**20
+    tracemalloc.stop()
+    print(f"{MANY} slots: {mib:.1f} MiB (at most {SLOTS_MIB_MAX})")
+    return mib
+
+
+def main() -> int:
+    """Measure everything; 0 when all bounds hold."""
+    held = [bench_lookup() <= LOOKUP_US_MAX, bench_memory() <= SLOTS_MIB_MAX]
+    try:
+        held += [bench_pairs(slots) <= SIM_PER_KVM_MAX for slots in (1, MANY)]
+    except NotRunError as error:
+        print(f"create+delete: NOT RUN: {error}")
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $1/bin/python -m pip install --quiet --disable-pip-version-check
+NEW_VENV = "$$(tools/preflight python)" -m venv --clear $1 && \
+	$(call PIP_INSTALL,$1) --require-hashes -r requirements/pip.txt
 # Editable, and without asking an index: its build backend is one of the requirements.
 THIS_PROJECT := --no-index --no-deps --no-build-isolation -e .
 NATIVE_SOURCES := $(wildcard kvm/*.*)
@@ -55,7 +57,8 @@ bench: $(VENV)/.test native ## Measure: the programs in benchmarks/, one after t
 
 .PHONY: mutate
 mutate: $(VENV)/.mutate native ## Change the simulator's code line by line and see that a test notices
-	$(BIN)/python tools/mutate.py
+	$(BIN)/python -m mutmut run
+	$(BIN)/python -m mutmut results
 
 .PHONY: sweep
 sweep: ## Many runs over many machines (a later part of the work)
@@ -75,7 +78,7 @@ clean: ## Remove everything that make has made
 # Each step leaves a stamp and runs again only when what it reads has changed.
 $(BIN)/python:
 	@tools/preflight
-	"$$(tools/preflight python)" -m venv --clear $(VENV)
+	$(call NEW_VENV,$(VENV))
 
 $(VENV)/.book: requirements/book.txt | $(BIN)/python
 	$(call PIP_INSTALL,$(VENV)) --require-hashes -r $<
@@ -96,7 +99,7 @@ $(VENV)/.mutate: requirements/mutate.txt $(VENV)/.test
 # An environment of its own: the hedge runs a current Sphinx, Jupyter Book 1.x an older one.
 $(VENV)-sphinx/.installed: requirements/sphinx.txt pyproject.toml
 	@tools/preflight >/dev/null
-	"$$(tools/preflight python)" -m venv --clear $(VENV)-sphinx
+	$(call NEW_VENV,$(VENV)-sphinx)
 	$(call PIP_INSTALL,$(VENV)-sphinx) --require-hashes -r $<
 	$(call PIP_INSTALL,$(VENV)-sphinx) $(THIS_PROJECT)
 	@touch $@

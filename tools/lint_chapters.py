@@ -29,7 +29,7 @@ def as_notebook(page: Path) -> str:
     notebook = jupytext.read(page)
     # Without it ruff takes the cells for another language's and finds nothing, silently.
     notebook.metadata["language_info"] = {"name": "python"}
-    return jupytext.writes(notebook, fmt="ipynb")
+    return str(jupytext.writes(notebook, fmt="ipynb"))
 
 
 def main(folder: str) -> int:

@@ -7,7 +7,7 @@ PIP_INSTALL = $1/bin/python -m pip install --quiet --disable-pip-version-check
 NEW_VENV = "$$(tools/preflight python)" -m venv --clear $1 && \
 	$(call PIP_INSTALL,$1) --require-hashes -r requirements/pip.txt
 # Editable, and without asking an index: its build backend is one of the requirements.
-THIS_PROJECT := --no-index --no-deps --no-build-isolation -e .
+THIS_PROJECT := --quiet --no-index --no-deps --no-build-isolation -e .
 NATIVE_SOURCES := $(wildcard kvm/*.*)
 
 .DEFAULT_GOAL := help

@@ -10,10 +10,11 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
 from memslotlib import claims
-from memslotlib.booktools import anchors, cachekey, claimbox, footer, paths, vendor
+from memslotlib.booktools import anchors, cachekey, claimbox, footer, vendor
 from memslotlib.booktools.citation import citation
 from memslotlib.booktools.execute import environment
 from memslotlib.booktools.mime import CHART_CLASS
+from memslotlib.booktools.paths import BookError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 def configure(app, config):
     """Point Sphinx at the executed chapters, at our own scripts, and at this build's footer."""
     environment()
-    config.nb_execution_cache_path = str(cachekey.cache_path())
+    config.nb_execution_cache_path = str(cachekey.chosen_cache())
     config.html_static_path.append(str(vendor.provide()))
     config.mathjax_path = vendor.MATHJAX
     config.nb_ipywidgets_js = {vendor.MATHJAX_SHIM: {"defer": "defer"}, vendor.WIDGETS: {}}
@@ -47,34 +48,45 @@ class HandWrittenIdsFirst(SphinxTransform):
 
 def fill_claims(app, document):
     """Fill the page's claim boxes and make each one's label known with its title."""
-    known = claims.load(paths.BOOK / "claims")
+    registry = Path(app.srcdir) / "claims"
+    known = claims.load(registry)
     page = app.env.docname
     for box in claimbox.boxes(document):
         try:
             claim = claimbox.fill(box, known, page)
-        except paths.BookError as error:
+        except BookError as error:
             raise ExtensionError(str(error)) from error
         fragment = document.nameids[claim.anchor]
         app.env.get_domain("std").labels[claim.anchor] = (page, fragment, claim.title)
-    for path in sorted((paths.BOOK / "claims").glob("*.toml")):
+    claimbox.mark_verdicts(document)
+    for path in sorted(registry.glob("*.toml")):
         app.env.note_dependency(str(path))
+
+
+def number_captions(app, document):
+    """Begin the caption of every labelled figure and table with its permanent id."""
+    for block in document.findall(lambda n: isinstance(n, nodes.figure | nodes.table)):
+        label = next((n for n in block["names"] if anchors.LABEL.match(n)), None)
+        for caption in block.children:
+            if label and isinstance(caption, nodes.caption | nodes.title):
+                caption.insert(0, [nodes.strong("", anchors.spell(label)), nodes.Text(" ")])
 
 
 def all_anchors(env):
     """Return every permanent id of the book, in the order of labels."""
     std = env.get_domain("std")
     titles = {name: title for name, (_, _, title) in std.labels.items()}
-    found = [
-        anchors.Anchor(name, page, fragment, titles.get(name) or name.capitalize())
+    return [
+        anchors.Anchor.titled(name, page, fragment, titles.get(name, ""))
         for name, (page, fragment) in sorted(std.anonlabels.items())
         if anchors.LABEL.match(name)
     ]
-    return found
 
 
 def check_anchors(app, env):
     """Fail when a published id is gone; warn (an error under -W) of one that nobody registered."""
-    gone, new = anchors.compare(anchors.read_registry(), [a.label for a in all_anchors(env)])
+    published = anchors.read_registry(Path(app.srcdir) / "anchors.txt")
+    gone, new = anchors.compare(published, [anchor.label for anchor in all_anchors(env)])
     if gone:
         raise ExtensionError(f"published anchors are missing from the book: {', '.join(gone)}")
     if new:
@@ -92,12 +104,17 @@ def check_headings(app, document):
             log.warning("heading without a permanent id: %s", section[0].astext(), location=section)
 
 
-def page_scripts(app, pagename, templatename, context, doctree):
-    """Load the chart script where a chart is, and give the cite buttons their texts."""
+def finish_page(app, pagename, templatename, context, doctree):
+    """Load the scripts that the page uses and no others; give the cite buttons their texts."""
+    has_math = doctree is not None and any(doctree.findall(_is_math))
     # sphinx-thebe, always part of Jupyter Book 1, names a script of another site on every page.
-    context["script_files"] = [s for s in context["script_files"] if "thebe" not in _told(s)]
+    unused = ("thebe",) if has_math else ("thebe", "mathjax")
+    for kind in ("script_files", "css_files"):  # in place: add_js_file() adds to this very list
+        context[kind][:] = [f for f in context[kind] if not any(u in _told(f) for u in unused)]
     if doctree is None:
         return
+    # docutils says "list" of a list whose children are no list items, which screen readers refuse.
+    context["body"] = context["body"].replace('role="list" class="citation-list"', "")
     if any(CHART_CLASS in raw["classes"] for raw in doctree.findall(nodes.raw)):
         app.add_js_file(vendor.CHARTS, defer="defer")
     texts = {
@@ -108,6 +125,17 @@ def page_scripts(app, pagename, templatename, context, doctree):
     if texts:
         body = json.dumps(texts).replace("<", "\\u003c")
         app.add_js_file(None, body=body, type="application/json", id="memslots-cite")
+
+
+def _is_math(node):
+    return isinstance(node, nodes.math | nodes.math_block)
+
+
+def drop_icon_script(app, error):
+    """Empty the theme's script of 1.5 MB that draws custom icons: its own come from a font."""
+    script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
+    if error is None and script.exists():
+        script.write_text("// The icons of this site come from a font.\n", encoding="utf-8")
 
 
 def short_addresses(app, error):
@@ -126,7 +154,7 @@ def _citation(app, anchor):
         anchor,
         book=app.config.html_title,
         revision=app.memslots_build.revision,
-        base_url=paths.base_url(),
+        base_url=app.config.html_baseurl.rstrip("/"),
     )
 
 
@@ -140,8 +168,10 @@ def setup(app: Sphinx):
     app.add_transform(HandWrittenIdsFirst)
     app.connect("config-inited", configure, priority=50)
     app.connect("doctree-read", fill_claims)
+    app.connect("doctree-read", number_captions)
     app.connect("doctree-read", check_headings)
     app.connect("env-check-consistency", check_anchors)
-    app.connect("html-page-context", page_scripts, priority=900)
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", drop_icon_script)
     app.connect("build-finished", short_addresses)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}

@@ -40,7 +40,6 @@ nb_execution_mode = _execute["execute_notebooks"]
 nb_execution_timeout = _execute["timeout"]
 nb_execution_allow_errors = _execute["allow_errors"]
 nb_execution_raise_on_error = _execute["raise_on_error"]
-numfig = True
 
 html_theme = "sphinx_book_theme"
 html_static_path = [str(BOOK / "_static")]

@@ -1,8 +1,8 @@
 """Permanent ids: what may be cited, that none is ever lost, and a short address for each.
 
-``Q5.2`` is a claim, ``Q5.s2`` a section, ``F5.1`` a figure, ``T5.1`` a table. A chapter declares one
-by a label in lower case, ``(q5.s2)=`` or ``:name: q5.2``; its short address ``r/q5.2.html`` stays
-when the chapter is split or renamed. ``book/anchors.txt`` only ever grows.
+``Q5.2`` is a claim, ``Q5.s2`` a section, ``F5.1`` a figure, ``T5.1`` a table. A chapter declares
+one by a label in lower case, ``(q5.s2)=`` or ``:name: q5.2``; its short address ``r/q5.2.html``
+stays when the chapter is split or renamed. ``book/anchors.txt`` only ever grows.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from .paths import BOOK, BookError
+from .paths import BookError
 
-REGISTRY = BOOK / "anchors.txt"
 #: q: chapter, section, claim; f: figure; t: table; a: appendix and its sections.
 LABEL = re.compile(r"^(q\d+(\.s?\d+)?|[ft]\d+\.\d+|a\d+(\.s\d+)?)$")
 
@@ -31,15 +30,30 @@ class Anchor:
 
     @property
     def id(self) -> str:
-        """The id as prose writes it: ``Q0.s1``.
+        """The id as prose writes it."""
+        return spell(self.label)
 
-        >>> Anchor("q0.s1", "q0", "q0-s1", "The window").id
-        'Q0.s1'
+    @classmethod
+    def titled(cls, label: str, page: str, fragment: str, title: str) -> Anchor:
+        """Return the anchor with a title that does not repeat its id.
+
+        >>> Anchor.titled("q0", "q0", "q0", "Q0: The bug").title
+        'The bug'
         """
-        return self.label[0].upper() + self.label[1:]
+        bare = re.sub(rf"^{re.escape(spell(label))}\b[:.\s]*", "", title)
+        return cls(label, page, fragment, bare or spell(label))
 
 
-def read_registry(path: Path = REGISTRY) -> list[str]:
+def spell(label: str) -> str:
+    """Return a label as prose writes it.
+
+    >>> spell("q0.s1")
+    'Q0.s1'
+    """
+    return label[0].upper() + label[1:]
+
+
+def read_registry(path: Path) -> list[str]:
     """Return the published labels, oldest first; BookError when a line is none or comes twice."""
     seen: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -82,7 +96,7 @@ def write_short_addresses(folder: Path, anchors: Iterable[tuple[Anchor, str, str
 
 
 def _redirect(anchor: Anchor, address: str, citation: str) -> str:
-    to, name = escape(address), escape(f"{anchor.id}: {anchor.title}")
+    to, name = escape(address), escape(f"{anchor.id} {anchor.title}")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'

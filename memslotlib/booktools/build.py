@@ -1,7 +1,7 @@
 """``python -m memslotlib.booktools.build``: the chapters executed, the site made, its path told.
 
-Without options Jupyter Book 1 builds into ``_build/html``; ``--sphinx`` builds the same sources with
-plain Sphinx, from the environment ``.venv-sphinx``, into ``_build/sphinx``.
+Without options Jupyter Book 1 builds into ``_build/html``; ``--sphinx`` builds the same sources
+with plain Sphinx, from the environment ``.venv-sphinx``, into ``_build/sphinx``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import execute, vendor
+from . import cachekey, execute, vendor
 from .paths import BOOK, BUILD, HTML, ROOT, BookError
 
 PLAIN_PYTHON = ROOT / ".venv-sphinx" / "bin" / "python"
@@ -29,10 +29,13 @@ def build(*, plain: bool = False) -> Path:
     """Build the site and return its first page; BookError when anything is wrong with it."""
     with _alone():
         vendor.provide()
-        print(execute.run_or_raise(), flush=True)
+        cache = cachekey.cache_path()
+        print(execute.run_or_raise(cache), flush=True)
         command, folder = _plain_sphinx() if plain else _jupyter_book()
         # Both builders tell what is wrong on stderr; their stdout is banners.
-        if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        environment = {**os.environ, cachekey.CHOSEN: str(cache)}
+        run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        if run.returncode:
             raise BookError(f"the book was not built: see the messages of {Path(command[0]).name}")
     return folder / "index.html"
 

@@ -1,12 +1,14 @@
 """The name of the cache that a chapter's outputs may come from.
 
-jupyter-cache compares a chapter's code cells alone, so it would publish numbers of an older library.
-Hence one cache for each state of everything that a cell can import or read, named by its digest.
+jupyter-cache compares a chapter's code cells alone, so it would publish numbers of an older
+library. Hence one cache for each state of everything that a cell can import or read, named by its
+digest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +20,22 @@ from .paths import BUILD, ROOT
 CACHES = BUILD / ".jupyter_cache"
 #: What a cell can import or read. ``booktools`` is left out: no chapter imports it.
 SOURCES = ("memslotlib", "kvm", "figures", "book/claims", "requirements")
+#: How a build tells the Sphinx that it starts which cache it has filled.
+CHOSEN = "MEMSLOTS_BOOK_CACHE"
 _DERIVED = {".pyc", ".so", ".o", ".lock"}
 
 
 def cache_path(root: Path = ROOT, surroundings: str | None = None) -> Path:
     """Return the cache folder that fits the sources under ``root`` and their surroundings."""
     return CACHES / digest(root, describe_surroundings() if surroundings is None else surroundings)
+
+
+def chosen_cache() -> Path:
+    """Return the cache that this build filled (it names it to Sphinx), else the one that fits.
+
+    Named once, it stays the same for a build even when a source is edited under it.
+    """
+    return Path(os.environ[CHOSEN]) if CHOSEN in os.environ else cache_path()
 
 
 def describe_surroundings() -> str:

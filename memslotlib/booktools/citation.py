@@ -15,8 +15,9 @@ def citation(anchor: Anchor, *, book: str, revision: str, base_url: str) -> str:
 
     No line is longer than 72 columns, but for an address that is: it is never broken.
 
-    >>> print(citation(Anchor("q0.1", "q0", "q0-1", "A fetch can miss"), book="Memslots, atomically",
-    ...                revision="649b216 (2026-11-23)", base_url="https://example.org/memslots"))
+    >>> anchor = Anchor("q0.1", "q0", "q0-1", "A fetch can miss")
+    >>> print(citation(anchor, book="Memslots, atomically", revision="649b216 (2026-11-23)",
+    ...                base_url="https://example.org/memslots"))
     [Q0.1] A fetch can miss.
            Memslots, atomically, 649b216 (2026-11-23)
            https://example.org/memslots/r/q0.1.html

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from docutils import nodes
 
@@ -23,6 +24,7 @@ from ..claims import Claim
 from ..verdict import Word
 from .paths import BookError
 
+_LONGEST_FIRST = sorted(Word, key=lambda word: -len(word.value))
 _DOTS = frozenset({"...", "…"})
 
 
@@ -39,7 +41,7 @@ def fill(box: nodes.admonition, claims: Mapping[str, Claim], page: str) -> Claim
     BookError when its title is no claim of the registry, its name is not the claim's label, or its
     words are not the claim's.
     """
-    title, words = box[0], box[1]
+    title, words = cast("list[nodes.Element]", box.children[:2])
     name = title.astext().strip()
     claim = claims.get(name)
     if claim is None:
@@ -55,7 +57,7 @@ def fill(box: nodes.admonition, claims: Mapping[str, Claim], page: str) -> Claim
         )
     else:
         words["classes"].append("claim-statement")
-    title.children = []
+    title.clear()
     title += [nodes.strong("", f"Claim {name}"), nodes.Text(f" {claim.title}")]
     box += _expectations(claim)
     box += _facts(claim)
@@ -63,12 +65,14 @@ def fill(box: nodes.admonition, claims: Mapping[str, Claim], page: str) -> Claim
 
 
 def _expectations(claim: Claim) -> nodes.Element:
-    rows = [
-        [_cell(one.api), _word(one.model), _word(one.host), _cell(one.reason)]
-        for one in claim.expect
-    ]
-    heads = ["API", "Model, expected", "Kernel, expected", "Because"]
-    return table(heads, rows, classes=["claim-expect", "verdicts"])
+    """Return what is expected of each API, and the reason that was written before the run."""
+    items = []
+    for one in claim.expect:
+        words = [nodes.strong("", one.api), nodes.Text(": model "), verdict(one.model)]
+        words += [nodes.Text(", kernel "), verdict(one.host)]
+        because = nodes.definition("", nodes.paragraph("", one.reason))
+        items.append(nodes.definition_list_item("", nodes.term("", "", *words), because))
+    return nodes.definition_list("", *items, classes=["claim-expect"])
 
 
 def _facts(claim: Claim) -> nodes.Element:
@@ -76,35 +80,49 @@ def _facts(claim: Claim) -> nodes.Element:
         "Litmus test": nodes.literal("", claim.litmus),
         "Bound": nodes.Text(claim.bound),
         "Does not show": nodes.Text(" ".join(claim.limits)),
-        "Sources": nodes.Text("; ".join(claim.sources)),
     }
     body = nodes.field_list(classes=["claim-facts"])
     for name, value in facts.items():
-        text = nodes.paragraph("", "", value)
-        body += nodes.field("", nodes.field_name("", name), nodes.field_body("", text))
+        body += _field(name, nodes.paragraph("", "", value))
+    body += _field("Sources", nodes.bullet_list("", *(_source(one) for one in claim.sources)))
     return body
 
 
-def table(heads: list[str], rows: list[list[nodes.Node]], classes: list[str]) -> nodes.table:
-    """Return a plain table of one header row."""
-    group = nodes.tgroup(cols=len(heads))
-    group += [nodes.colspec(colwidth=1) for _ in heads]
-    group += nodes.thead("", _row([_cell(head) for head in heads]))
-    group += nodes.tbody("", *(_row(row) for row in rows))
-    return nodes.table("", group, classes=classes)
+def _field(name: str, value: nodes.Node) -> nodes.field:
+    return nodes.field("", nodes.field_name("", name), nodes.field_body("", value))
 
 
-def _row(cells: list[nodes.Node]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", cell) for cell in cells))
+def _source(text: str) -> nodes.list_item:
+    """Return a source as a list item; a message-id links to the list's archive."""
+    found = re.search(r"message-id (\S+@[^\s,;]+)", text)
+    if not found:
+        return nodes.list_item("", nodes.paragraph("", text))
+    mail = found[1].strip("<>")
+    link = nodes.reference("", mail, refuri=f"https://lore.kernel.org/r/{mail}")
+    before, after = text[: found.start(1)], text[found.end(1) :]
+    line = nodes.paragraph("", "", nodes.Text(before), link, nodes.Text(after))
+    return nodes.list_item("", line)
 
 
-def _cell(text: str) -> nodes.paragraph:
-    return nodes.paragraph("", text)
+def verdict(word: Word) -> nodes.inline:
+    """Return a word as a page marks it; the classes are those of :mod:`memslotlib.views.tables`."""
+    return nodes.inline("", word.value, classes=_classes(word))
 
 
-def _word(word: Word) -> nodes.paragraph:
-    shade = "verdict-" + word.value.lower().replace(" ", "-")
-    return nodes.paragraph("", "", nodes.inline("", word.value, classes=["verdict", shade]))
+def mark_verdicts(document: nodes.document) -> int:
+    """Mark every table cell that begins with a verdict's word; return how many there are."""
+    marked = 0
+    for entry in document.findall(nodes.entry):
+        text = entry.astext()
+        word = next((w for w in _LONGEST_FIRST if re.match(rf"{w.value}\b", text)), None)
+        if word is not None and isinstance(entry[0], nodes.paragraph):
+            entry[0]["classes"] += _classes(word)
+            marked += 1
+    return marked
+
+
+def _classes(word: Word) -> list[str]:
+    return ["verdict", word.name.lower().replace("_", "-")]
 
 
 def _paragraph(text: str, style: str) -> nodes.paragraph:

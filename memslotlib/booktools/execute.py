@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cachekey import CACHES, cache_path
-from .paths import BUILD, BookError, chapters, settings
+from .cachekey import cache_path
+from .paths import BUILD, ROOT, BookError, chapters, settings
 
 #: Caches of earlier states that are kept, so that undoing an edit costs nothing.
 KEPT_CACHES = 4
@@ -49,48 +50,62 @@ def environment() -> None:
     (profile / "ipython_kernel_config.json").write_text(json.dumps(quiet), encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(profile.parent)
     os.environ["MEMSLOTS_BOOK"] = "1"
+    # Chapters import figures/, which is part of the checkout but not of the installed package.
+    os.environ["PYTHONPATH"] = str(ROOT)
     # A kernel of the same name in the user's home must not win over this environment's.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
 
-def run(pages: Sequence[Path] | None = None, cache: Path | None = None) -> Outcome:
-    """Execute ``pages`` (all chapters) into ``cache`` (the one that fits the sources)."""
+def run(cache: Path, pages: Sequence[Path]) -> Outcome:
+    """Execute those of ``pages`` that ``cache`` does not hold; a failed page stays out of it."""
     from jupyter_cache import get_cache
     from jupyter_cache.executors import load_executor
 
     started = time.monotonic()
     environment()
-    pages = chapters() if pages is None else pages
-    folder = cache_path() if cache is None else cache
-    _forget_old_caches(folder)
-    store = get_cache(folder)
+    _forget_old_caches(cache)
+    store = get_cache(cache)
     for page in pages:
         store.add_nb_to_project(str(page), read_data={"name": "myst_nb_md", "type": "plugin"})
-    result = load_executor("local-parallel", store).run_and_cache(
+    result = load_executor("local-parallel", store, logger=_quiet_logger()).run_and_cache(
         filter_uris=[str(page) for page in pages], timeout=settings()["execute"]["timeout"]
     )
     failed = {
-        Path(uri): str(store.get_project_record(uri).traceback or "no traceback: see the log above")
+        Path(uri): _cell_and_error(store.get_project_record(uri).traceback)
         for uri in (*result.excepted, *result.errored)
     }
     ran = len(result.succeeded)
     return Outcome(ran, len(pages) - ran - len(failed), failed, time.monotonic() - started)
 
 
-def run_or_raise() -> Outcome:
+def run_or_raise(cache: Path) -> Outcome:
     """Execute every chapter; BookError with each traceback when a cell of one fails."""
-    outcome = run()
+    outcome = run(cache, chapters())
     if outcome.failed:
         told = [f"{page.name}: a cell failed\n{trace}" for page, trace in outcome.failed.items()]
         raise BookError("\n".join(told))
     return outcome
 
 
+def _quiet_logger() -> logging.Logger:
+    """Return a logger that tells of broken workers alone: failed cells are ours to report."""
+    logger = logging.getLogger("memslotlib.booktools.execute")
+    logger.setLevel(logging.ERROR)
+    return logger
+
+
+def _cell_and_error(trace: str | None) -> str:
+    """Return the part of nbclient's traceback that a chapter's author can use, without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", trace or "no traceback: see the messages above")
+    _, _, told = plain.rpartition("nbclient.exceptions.")
+    return told.strip()
+
+
 def _forget_old_caches(current: Path) -> None:
     if current.exists():
         os.utime(current)
-    others = [p for p in CACHES.glob("*") if p.is_dir() and p != current]
+    others = [p for p in current.parent.glob("*") if p.is_dir() and p != current]
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for old in others[KEPT_CACHES - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
@@ -99,7 +114,7 @@ def _forget_old_caches(current: Path) -> None:
 def main() -> int:
     """Execute every chapter, say how it went, and return the exit status."""
     try:
-        print(run_or_raise())
+        print(run_or_raise(cache_path()))
     except BookError as error:
         print(error, file=sys.stderr)
         return 1

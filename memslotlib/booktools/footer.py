@@ -44,8 +44,8 @@ class Build:
             "backend": self.backend,
             "built": self.date,
         }
-        items = (f"<div><dt>{k}</dt> <dd>{escape(v)}</dd></div>" for k, v in facts.items())
-        return f'<dl class="memslots-build">{"".join(items)}</dl>'
+        items = (f"<span><b>{name}</b> {escape(fact)}</span>" for name, fact in facts.items())
+        return f'<p class="memslots-build">{" ".join(items)}</p>'
 
 
 def this_build(environment: Mapping[str, str] = os.environ) -> Build:

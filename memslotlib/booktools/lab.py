@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from .paths import BOOK, ROOT, BookError
 
@@ -26,21 +27,19 @@ def environment(inherited: dict[str, str]) -> dict[str, str]:
     paths = [str(ROOT / ".jupyter"), inherited.get("JUPYTER_CONFIG_PATH", "")]
     kept["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
     kept["JUPYTER_PREFER_ENV_PATH"] = "1"
+    # Chapters import figures/, which is part of the checkout but not of the installed package.
+    kept["PYTHONPATH"] = str(ROOT)
     return kept
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Become JupyterLab; further arguments are its own."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    program = Path(sys.executable).with_name("jupyter-lab")
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Become JupyterLab; ``arguments`` are its own."""
     try:
-        line = command(program, arguments)
+        line = command(Path(sys.executable).with_name("jupyter-lab"), arguments)
     except BookError as error:
-        print(error, file=sys.stderr)
-        return 1
-    os.chdir(ROOT)
+        sys.exit(str(error))
     os.execve(line[0], line, environment(dict(os.environ)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])

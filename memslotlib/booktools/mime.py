@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from docutils import nodes
 
-from ..views.charts import LAB_MIME, VEGALITE_MIME
+from ..views.mime import LAB_MIME, VEGALITE_MIME
 
 #: Class of the raw node that carries a chart; pages without one don't load the drawing script.
 CHART_CLASS = "memslots-chart-output"

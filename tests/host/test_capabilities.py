@@ -58,7 +58,7 @@ def test_a_capability_goes_by_any_of_its_names(monkeypatch, name):
     assert missing(name) == ""
 
 
-@pytest.mark.needs_kvm()
+@pytest.mark.needs_kvm
 def test_the_kernel_s_numbers_are_ours():
     caps = probe()
 

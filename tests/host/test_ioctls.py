@@ -39,28 +39,28 @@ PROGRAM = r"""
 #include "uapi.h"
 static void dump(const void *at, size_t size)
 {
-	for (size_t i = 0; i < size; i++)
-		printf("%02x", ((const unsigned char *)at)[i]);
-	printf("\n");
+    for (size_t i = 0; i < size; i++)
+        printf("%02x", ((const unsigned char *)at)[i]);
+    printf("\n");
 }
 int main(void)
 {
-	struct ms_region one = { 1, 2, 3, 4, 5 };
-	struct ms_region2 two = { .slot = 1, .flags = 2, .guest_phys_addr = 3, .memory_size = 4,
-		.userspace_addr = 5, .guest_memfd_offset = 6, .guest_memfd = 7 };
-	struct ms_kvm_run run = { .exit_reason = 1 };
+    struct ms_region one = { 1, 2, 3, 4, 5 };
+    struct ms_region2 two = { .slot = 1, .flags = 2, .guest_phys_addr = 3, .memory_size = 4,
+        .userspace_addr = 5, .guest_memfd_offset = 6, .guest_memfd = 7 };
+    struct ms_kvm_run run = { .exit_reason = 1 };
 
-	run.mmio.phys_addr = 2;
-	run.mmio.data[0] = 3;
-	run.mmio.len = 4;
-	run.mmio.is_write = 5;
-	dump(&one, sizeof(one));
-	dump(&two, sizeof(two));
-	dump(&run, sizeof(run));
-	printf("%x %x %x %x %x %x %x\n", (unsigned)MS_SET_USER_MEMORY_REGION,
-	       (unsigned)MS_SET_USER_MEMORY_REGION2, (unsigned)MS_RUN, (unsigned)MS_SET_REGS,
-	       (unsigned)MS_SET_SREGS, (unsigned)MS_GET_VCPU_EVENTS, (unsigned)MS_SET_VCPU_EVENTS);
-	return 0;
+    run.mmio.phys_addr = 2;
+    run.mmio.data[0] = 3;
+    run.mmio.len = 4;
+    run.mmio.is_write = 5;
+    dump(&one, sizeof(one));
+    dump(&two, sizeof(two));
+    dump(&run, sizeof(run));
+    printf("%x %x %x %x %x %x %x\n", (unsigned)MS_SET_USER_MEMORY_REGION,
+           (unsigned)MS_SET_USER_MEMORY_REGION2, (unsigned)MS_RUN, (unsigned)MS_SET_REGS,
+           (unsigned)MS_SET_SREGS, (unsigned)MS_GET_VCPU_EVENTS, (unsigned)MS_SET_VCPU_EVENTS);
+    return 0;
 }
 """
 

@@ -26,8 +26,8 @@ book: $(VENV)/.project native ## Build the book: chapters executed, site in _bui
 	@$(BIN)/python -m memslotlib.booktools.build
 
 .PHONY: test
-test: lint native ## Test everything: lint, types, floors, spelling, tests, doctests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: lint native ## Test everything but the built pages: lint, types, floors, tests, doctests
+	$(BIN)/python -m pytest --ignore=tests/pages $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.test ## Style, types, floors, spelling, and the code cells of the chapters
@@ -45,7 +45,7 @@ pages: book $(VENV)/.test $(VENV)-sphinx/.installed ## Check the built pages in 
 
 .PHONY: notebooks
 notebooks: $(VENV)/.project native ## Open JupyterLab; a double-click opens a chapter as a notebook
-	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter-lab book
+	@$(BIN)/python -m memslotlib.booktools.lab $(LAB_ARGS)
 
 .PHONY: evidence
 evidence: $(VENV)/.project native ## Run the experiments on this machine and record them

@@ -34,7 +34,7 @@ _EXISTING = region()
 _EXISTING_GMEM = op("set_user_memory_region2", 1, _GUEST_MEMFD, GPA, SIZE, HVA, 0, Made(0))
 _OTHER = region(2, gpa=OTHER_GPA, hva=OTHER_HVA)
 _BINDER = op(
-    "set_user_memory_region2", 3, _GUEST_MEMFD, 4 * OTHER_GPA, SIZE, OTHER_HVA, 0, Made(0)
+    "set_user_memory_region2", 3, _GUEST_MEMFD, 4 * OTHER_GPA, 2 * SIZE, OTHER_HVA, 0, Made(0)
 )
 
 

@@ -86,21 +86,22 @@ class HostMemory:
         parts = list(zip(self._starts[first:last], self._areas[first:last], strict=True))
         start = min([start, *(at for at, _ in parts)])
         end = max([end, *(at + len(area) for at, area in parts)])
+        for at, area in parts:
+            _refuse_if_viewed(at, area)
         joined = bytearray(end - start)
         for at, area in parts:
             joined[at - start : at - start + len(area)] = area
-        for at, area in parts:
-            _release(at, area)
         self._starts[first:last] = [start]
         self._areas[first:last] = [joined]
         return first
 
 
-def _release(start: int, area: bytearray) -> None:
-    """Give up an area that was copied; a view of it would silently show old bytes."""
+def _refuse_if_viewed(start: int, area: bytearray) -> None:
+    """Refuse to replace an area of which a view is held: the view would show old bytes."""
     end = start + len(area)
     try:
         area.append(0)  # a bytearray with a view refuses to change its size
+        area.pop()
     except BufferError:
         raise MemslotError(
             f"memory [{start:#x}, {end:#x}) cannot grow while a view of it is held: "

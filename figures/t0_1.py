@@ -31,11 +31,7 @@ def table(records: Sequence[Shown] | None = None) -> Table:
         for test in litmus.TESTS.values()
         for context in Context
     ]
-    caption = (
-        "What a vCPU meets between DELETE and CREATE of its slot. "
-        "A star: the recorded host runs this guest on the processor; it interprets the others."
-    )
-    return Table(("Access", "Guest", "Upstream, simulated", "Kernel", "Verdict"), rows, caption)
+    return Table(("Access", "Guest", "Upstream, simulated", "Kernel", "Verdict"), rows)
 
 
 def _row(test: litmus.Litmus, context: Context, found: Shown | None) -> tuple[object, ...]:

@@ -39,4 +39,4 @@ ROWS = (
 def table() -> Table:
     """Return one row for each thing that can come out of the window."""
     columns = ("Exit", "In T0.1", "What a VMM can do", "Source")
-    return Table(columns, ROWS, "What comes out of the window, and what a VMM can do about it")
+    return Table(columns, ROWS)

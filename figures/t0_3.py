@@ -16,12 +16,7 @@ def table(records: Sequence[Shown] | None = None) -> Table:
     records = shown("q0.jsonl") if records is None else records
     rows = [_row(one) for one in records if one.parameters["method"] == Method.OVERLAP.value]
     columns = ("Access", "API", "Updates", "Accesses", "Holes", "95 % bound", "Verdict")
-    caption = (
-        "Native accesses to pages that the slot covers before and after, proven by the guest to "
-        "have run while an ioctl did. 'today' is the control: the same loop, DELETE and CREATE. "
-        "The bound is by updates: accesses during one update are no independent trials."
-    )
-    return Table(columns, rows, caption)
+    return Table(columns, rows)
 
 
 def _row(one: Shown) -> tuple[object, ...]:

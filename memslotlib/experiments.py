@@ -77,7 +77,7 @@ class Experiment:
 
 def experiments() -> list[Experiment]:
     """Return every experiment, in the order in which they are recorded."""
-    return [*_races(), _conformance()]
+    return [*_races(), _cases(), _conformance()]
 
 
 def _races() -> Iterator[Experiment]:
@@ -155,6 +155,27 @@ def host_label(record: Record) -> str:
     host = record.provenance.host
     tree = " (out-of-tree)" if host["out_of_tree"] else ""
     return f"Linux {host['kernel']}, {host['module'] or 'no KVM module'}{tree}"
+
+
+def _cases() -> Experiment:
+    code = ("memslotlib.abi.conformance", "memslotlib.host.vm")
+    return Experiment("cases", {}, "conformance.jsonl", code, measure_cases)
+
+
+def measure_cases(parameters: Mapping[str, Any]) -> Measured:
+    """Run the table of cases on this host's kernel; NotRunError when there is none."""
+    from .abi.conformance import run_cases
+    from .abi.policy import HostPolicy
+    from .host import KvmVm, require
+    from .host.describe import describe
+
+    require()
+    rows = list(run_cases(KvmVm, HostPolicy.of(describe().module)))
+    answers = {row.case.name: str(row.answer) for row in rows if row.answer is not None}
+    differ = [row.case.name for row in rows if not row.agrees]
+    return Measured(
+        {"cases": len(rows), "run": len(answers), "differ": differ}, {"answers": answers}
+    )
 
 
 def _conformance() -> Experiment:

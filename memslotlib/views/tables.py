@@ -37,7 +37,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns, with a caption; as wide as its text needs, at most 72 columns in text.
+    """Rows under columns; as wide as its text needs, at most 72 columns in text.
+
+    A table that a chapter numbers has its caption there, and none here.
 
     Raises ValueError naming the row when a row has not one value for each column.
 
@@ -83,7 +85,7 @@ class Table:
         # A wide table scrolls inside its box; focusable, so that a keyboard can scroll it too.
         return (
             f'<div class="memslots-table" tabindex="0" role="region" '
-            f'aria-label="{escape(self.caption or "table")}">'
+            f'aria-label="{escape(self.caption or ", ".join(filter(None, self.columns)))}">'
             f'<table class="memslots">{caption}<thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
         )

@@ -1,0 +1,162 @@
+"""Appendix A1: every rule of the simulated ioctls, the simulator's answer and the kernel's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from memslotlib.abi import SimVm
+from memslotlib.abi.cases import Refused
+from memslotlib.abi.conformance import CASES, run_cases
+from memslotlib.abi.rules import RULES
+from memslotlib.errors import NotRunError
+from memslotlib.experiments import host_label, measure_cases
+from memslotlib.host.describe import describe
+from memslotlib.views.prose import Said, say
+from memslotlib.views.tables import Cell, Table
+
+from .records import Shown, shown
+
+FILE = "conformance.jsonl"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one VM made of the table of cases: its answer by case, and who it was."""
+
+    by_case: Mapping[str, str]
+    who: str
+
+
+def simulator() -> Answers:
+    """Run the table on the simulator, upstream's policy."""
+    rows = run_cases(SimVm)
+    answers = {row.case.name: str(row.answer) for row in rows if row.answer is not None}
+    return Answers(answers, "the simulator")
+
+
+def kernel(records: Sequence[Shown] | None = None) -> Answers:
+    """Run the table on this host's kernel, or return what is recorded of another one.
+
+    Without a usable kernel and without a record every answer is missing, and ``who`` says why.
+    """
+    try:
+        measured = measure_cases({})
+    except NotRunError as error:
+        records = shown(FILE) if records is None else records
+        for one in records:
+            if one.record.experiment == "cases":
+                stale = ", stale" if one.stale else ""
+                who = f"{host_label(one.record)} (recorded{stale}; NOT RUN here: {error})"
+                return Answers(one.record.samples["answers"], who)
+        return Answers({}, f"NOT RUN: {error}")
+    return Answers(measured.samples["answers"], f"{describe().label} (this build)")
+
+
+def summary(real: Answers) -> Said:
+    """Return how many cases there are and how the kernel's answers compare."""
+    ours = simulator().by_case
+    same = sum(real.by_case.get(name) == answer for name, answer in ours.items())
+    other = [name for name, answer in ours.items() if real.by_case.get(name, answer) != answer]
+    return say(
+        "The table has {cases:,} cases. Kernel: {who}. It answers {same:,} as the simulator does "
+        "with upstream's policy; {other:,} differ{names}; {absent:,} were not run.",
+        cases=len(ours),
+        who=real.who,
+        same=same,
+        other=len(other),
+        names=f" ({'; '.join(other)})" if other else "",
+        absent=sum(name not in real.by_case for name in ours),
+    )
+
+
+def rules(real: Answers) -> Table:
+    """Return one row a rule, in the order in which the kernel checks them."""
+    ours = simulator().by_case
+    alone: dict[str, str] = {}
+    for case in CASES:
+        if (
+            case.about
+            and isinstance(case.expected, Refused)
+            and case.about == (case.expected.rule,)
+        ):
+            alone.setdefault(case.expected.rule, case.name)
+    rows = []
+    for number, rule in enumerate(RULES, 1):
+        name = alone.get(rule.id, "")
+        rows.append(
+            (
+                number,
+                rule.id,
+                rule.condition,
+                rule.errno_name,
+                *_answers(rule.source_only, ours.get(name, ""), real.by_case.get(name, "")),
+                rule.source,
+            )
+        )
+    columns = ("", "Rule", "Refused when", "Errno", "Simulator", "Kernel", "Source")
+    return Table(columns, rows)
+
+
+def winners(real: Answers) -> Table:
+    """Return, for each rule, the later rules that it was tried against, and who won."""
+    beaten: dict[str, list[str]] = {}
+    lost: dict[str, int] = {}
+    ours = simulator().by_case
+    for case in CASES:
+        if len(case.about) == 2 and isinstance(case.expected, Refused):
+            first, second = case.about
+            beaten.setdefault(first, []).append(second)
+            differs = real.by_case.get(case.name, ours[case.name]) != ours[case.name]
+            lost[first] = lost.get(first, 0) + differs
+    rows = [(rule, len(others), lost[rule], ", ".join(others)) for rule, others in beaten.items()]
+    return Table(("Rule", "Pairs", "Kernel differs", "Checked before"), rows)
+
+
+def differences(real: Answers) -> Table:
+    """Return the cases that the kernel answers otherwise than upstream's policy says."""
+    ours = simulator().by_case
+    rows = [
+        (case.name, ours[case.name], real.by_case[case.name], case.reason)
+        for case in CASES
+        if case.name in ours and real.by_case.get(case.name, ours[case.name]) != ours[case.name]
+    ]
+    return Table(("Case", "Upstream, simulated", "Kernel", "The case's reason"), rows)
+
+
+def coverage(records: Sequence[Shown] | None = None) -> Table:
+    """Return what the recorded random run asked, by method and outcome, and by rule."""
+    records = shown(FILE) if records is None else records
+    found = [one for one in records if one.record.experiment == "conformance"]
+    counts: Mapping[str, int] = found[-1].record.samples["coverage"] if found else {}
+    rows = [(name, count) for name, count in counts.items()]
+    return Table(("Asked and answered", "Times"), rows)
+
+
+def conformance(records: Sequence[Shown] | None = None) -> Said:
+    """Return the recorded random run in a sentence."""
+    records = shown(FILE) if records is None else records
+    for one in records:
+        if one.record.experiment == "conformance":
+            counts = one.record.samples["coverage"]
+            least = min((n, name) for name, n in counts.items() if name.startswith("rule "))
+            return say(
+                "{calls:,} random calls (seed {seed}) on {host}: {mismatches} mismatches{stale}. "
+                "The rule met least often is {rule}, {times:,} times.",
+                calls=one.record.result["calls"],
+                seed=one.parameters["seed"],
+                host=host_label(one.record),
+                mismatches=one.record.result["mismatches"],
+                stale=" (stale: the code has changed since)" if one.stale else "",
+                rule=least[1].removeprefix("rule "),
+                times=least[0],
+            )
+    return Said("NOT RUN: no random run is recorded.")
+
+
+def _answers(source_only: str, ours: str, theirs: str) -> tuple[object, object]:
+    if source_only:
+        return Cell("source only", "verdict not-run"), source_only
+    if not theirs:
+        return ours, Cell("NOT RUN", "verdict not-run")
+    return ours, theirs if ours == theirs else Cell(f"{theirs} (differs)", "verdict violated")

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 import memslotlib
+import memslotlib.claims
 
 ROOT = Path(__file__).resolve().parents[1]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
@@ -39,6 +40,12 @@ def test_the_citation_file_has_what_the_format_requires() -> None:
 def test_a_released_version_is_in_the_changelog() -> None:
     versions = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert CITATION["version"] == (versions[0] if versions else "0.1.0")
+
+
+def test_every_claim_is_in_the_changelog() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    ids = memslotlib.claims.load(ROOT / "book" / "claims").keys()
+    assert [name for name in ids if not re.search(rf"\b{re.escape(name)}\b", changes)] == []
 
 
 def test_architecture_fits_in_200_lines() -> None:

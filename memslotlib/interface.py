@@ -33,6 +33,13 @@ class Fragment:
     is_write: bool
     data: bytes = b""
 
+    @property
+    def text(self) -> str:
+        """The fragment as tables print it: ``write 0x1000 = 0102``, ``read 0x1000 +8``."""
+        if self.is_write:
+            return f"write {self.gpa:#x} = {self.data.hex()}"
+        return f"read {self.gpa:#x} +{self.size_bytes}"
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -57,6 +64,22 @@ class Exit:
     data: bytes = b""
     fragments: tuple[Fragment, ...] = ()
     suberror: int = 0
+
+    @property
+    def text(self) -> str:
+        r"""The exit as tables print it.
+
+        >>> Exit("mmio", b"\xff", (Fragment(0x1000, 1, False),)).text
+        'mmio (read 0x1000 +1), data ff'
+        """
+        words = [self.reason]
+        if self.fragments:
+            words.append(f" ({', '.join(one.text for one in self.fragments)})")
+        if self.data:
+            words.append(f", data {self.data.hex()}")
+        if self.suberror:
+            words.append(f", suberror {self.suberror}")
+        return "".join(words)
 
 
 class Vm(Protocol):

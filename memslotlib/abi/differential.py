@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import KvmError, MemslotError, errno_name
-from ..interface import FETCH_STUB, Context, Vm
+from ..interface import FETCH_STUB, Context, Exit, Vm
 from ..uapi import PAGE_SIZE
 
 #: The pages that slots are made of, in the guest and behind it.
@@ -40,7 +40,9 @@ class Operation:
                 hva, data = self.arguments
                 vm.memory(hva, len(data))[:] = data
                 return Answer(0)
-            return Answer(0, getattr(vm, self.method)(*self.arguments, **keywords))
+            value = getattr(vm, self.method)(*self.arguments, **keywords)
+            # A view of memory changes with it; the answer is what the memory held.
+            return Answer(0, bytes(value) if isinstance(value, memoryview) else value)
         except KvmError as error:
             return Answer(error.errno or 0, rule=error.rule)
 
@@ -54,7 +56,7 @@ class Answer:
     rule: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return errno_name(self.errno) if self.errno else f"OK {self.value!r}"
+        return errno_name(self.errno) if self.errno else _shown(self.value)
 
 
 class MismatchError(MemslotError, AssertionError):
@@ -100,6 +102,14 @@ class Pair:
     def _disagree(self, what: str) -> None:
         calls = "\n".join(f"  {number}: {call}" for number, call in enumerate(self.history))
         raise MismatchError(f"{what}\nafter\n{calls}")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "OK"
+    if isinstance(value, bytes):
+        return value.hex() or "no bytes"
+    return value.text if isinstance(value, Exit) else repr(value)
 
 
 def _outcome(answer: Answer) -> str:

@@ -28,7 +28,6 @@ class Word(IntEnum):
     PHASE = 1
     OVERLAPPING = 2
     WRONG = 3
-    UPDATES_OVERLAPPED = 4
 
 
 #: How many of the shared words there are.
@@ -99,18 +98,14 @@ def overlap_loop(access: Access) -> bytes:
         "74 04"  #                   14       je   1a
         "48 ff 46 18"  #             16       incq 24(%rsi)         WRONG
         "48 39 d1"  #                1a       cmp  %rdx, %rcx
-        "75 15"  #                   1d       jne  next
+        "75 09"  #                   1d       jne  next
         "f6 c1 01"  #                1f       test $1, %cl
-        "74 10"  #                   22       jz   next
+        "74 04"  #                   22       jz   next
         "48 ff 46 10"  #             24       incq 16(%rsi)         OVERLAPPING
-        "4c 39 c9"  #                28       cmp  %r9, %rcx        this update counted already?
-        "74 07"  #                   2b       je   next
-        "49 89 c9"  #                2d       mov  %rcx, %r9
-        "48 ff 46 20"  #             30       incq 32(%rsi)         UPDATES_OVERLAPPED
-        "48 81 c3 00 10 00 00"  #    34 next: add  $4096, %rbx
-        "4c 39 d3"  #                3b       cmp  %r10, %rbx
-        "72 c3"  #                   3e       jb   loop
-        "eb be"  #                   40       jmp  00
+        "48 81 c3 00 10 00 00"  #    28 next: add  $4096, %rbx
+        "4c 39 d3"  #                2f       cmp  %r10, %rbx
+        "72 cf"  #                   32       jb   loop
+        "eb ca"  #                   34       jmp  00
     )
 
 

@@ -25,6 +25,7 @@ from ..interface import Context
 from ..uapi import PAGE_SIZE, MemFlag
 from . import guest, loops
 from .backend import Backend, Region
+from .cpus import apart
 from .loops import Access, Word
 from .runner import ExitRecord, Runner
 from .vm import KvmVm
@@ -42,6 +43,12 @@ PATTERN = 0x0123_4567_89AB_CDEF
 #: How long a guest may make no progress, and an updater wait inside the window.
 WAIT_LIMIT_S = 5.0
 _POLL_S = 20e-6
+
+#: An update that took longer proves nothing about the accesses that overlapped it.
+BRACKET_LIMIT_NS = 1_000_000
+OVERLAP_LIMIT_S = 20.0
+#: Accesses after which the overlap loop has been at every page.
+_ROUND = 2 * PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,11 @@ class RaceResult:
 class OverlapResult:
     """What the guest itself saw of updates that ran while it did.
 
-    ``overlapping`` accesses began after an ioctl was under way and ended before it had returned,
-    in ``updates_overlapped`` different updates; of all ``accesses``, ``wrong_values`` read
-    something else than every page holds (only a load can tell), and ``exits_by_reason`` counts what
-    reached userspace.
+    ``overlapping`` accesses began after an update was under way and ended before it was over, in
+    ``updates_overlapped`` different updates. Of all ``accesses``, ``wrong_values`` read something
+    else than every page holds (only a load can tell), and ``exits_by_reason`` counts what reached
+    userspace. ``discarded`` accesses overlapped too, but with an update that took longer than
+    ``BRACKET_LIMIT_NS``: the updater may have lost its CPU just outside the ioctl.
     """
 
     access: Access
@@ -107,6 +115,7 @@ class OverlapResult:
     updates_overlapped: int
     accesses: int
     overlapping: int
+    discarded: int
     wrong_values: int
     exits_by_reason: Mapping[str, int]
     wall_seconds: float
@@ -169,13 +178,14 @@ def overlap(
     context: Context = Context.LONG64_CPL3,
     updates: int = 1000,
     *,
+    wanted: int = 10_000,
     backend: Backend | None = None,
 ) -> OverlapResult:
     """Update under a guest that accesses pages which old and new slot both cover.
 
-    Only an access between two looks at one odd phase counts as overlapping. The phase is odd from
-    just before the first ioctl to just after the last; through ctypes that takes a few
-    microseconds more than the ioctls do, through the compiled module a few nanoseconds.
+    Only an access between two looks at one odd phase counts as overlapping; the phase is odd from
+    just before the first ioctl to just after the last. At least ``updates`` updates are made, and
+    more until ``wanted`` accesses overlapped, but none after ``OVERLAP_LIMIT_S``.
 
     Raises NotRunError without a usable KVM; ValueError for another update or for a context that is
     no long mode; MemslotError when the guest stops making progress.
@@ -187,30 +197,37 @@ def overlap(
     _check(update)
     if context not in (Context.LONG64, Context.LONG64_CPL3):
         raise ValueError(f"context {context.value}: the overlap loop is 64-bit code")
-    access, pages = Access(access), PAGES - 1
+    access, begin = Access(access), time.monotonic()
     content = loops.called(context) if access is Access.FETCH else PATTERN.to_bytes(8, "little")
-    regs = loops.overlap_regs(TARGET, pages, PATTERN)
-    begin = time.monotonic()
+    regs = loops.overlap_regs(TARGET, PAGES - 1, PATTERN)
+    seen: list[tuple[int, int]] = []
     with _arena(loops.overlap_loop(access), content, context, regs, backend) as arena:
-        for number in range(updates):
-            # A whole round and more: every page is mapped again and read again.
-            arena.wait_for_progress(2 * pages)
-            arena.update_bracketed(_steps(update, number))
-        arena.wait_for_progress(2 * pages)
+        arena.wait_for_progress(_ROUND)
+        while len(seen) < updates or sum(_counted(seen)) < wanted:
+            if time.monotonic() > begin + OVERLAP_LIMIT_S:
+                break
+            seen.append(arena.update_bracketed(_steps(update, len(seen))))
         exits, words = arena.runner.by_reason(), list(arena.words)
+    counted = _counted(seen)
     return OverlapResult(
         access=access,
         context=context,
         update=update,
-        updates=updates,
-        updates_overlapped=words[Word.UPDATES_OVERLAPPED],
+        updates=len(seen),
+        updates_overlapped=sum(count > 0 for count in counted),
         accesses=words[Word.HEARTBEAT],
-        overlapping=words[Word.OVERLAPPING],
+        overlapping=sum(counted),
+        discarded=sum(count for count, _ in seen) - sum(counted),
         wrong_values=words[Word.WRONG],
         exits_by_reason=exits,
         wall_seconds=time.monotonic() - begin,
         backend=arena.vm.backend.name,
     )
+
+
+def _counted(seen: list[tuple[int, int]]) -> list[int]:
+    """Return how many accesses overlapped each update that was short enough to count."""
+    return [count for count, duration_ns in seen if duration_ns <= BRACKET_LIMIT_NS]
 
 
 class Arena:
@@ -257,15 +274,24 @@ class Arena:
                 hit = self.wait(lambda: self.runner.exits > exits)
             self.vm.set_user_memory_region(*step)
         duration_ns = time.monotonic_ns() - begin
-        progressed = self.heartbeat > heartbeat or self.runner.exits > exits
+        progressed = self.heartbeat > heartbeat
         # An exit may be logged after CREATE has returned; once the guest goes on, all are in.
         self.wait_for_progress()
         met = self.runner.exits - exits
-        return UpdateSeen(hit if waiting else met > 0, progressed, met, duration_ns)
+        return UpdateSeen(hit if waiting else met > 0, progressed or met > 0, met, duration_ns)
 
-    def update_bracketed(self, steps: list[Region]) -> None:
-        """Make one update that the guest can tell the extent of."""
+    def update_bracketed(self, steps: list[Region]) -> tuple[int, int]:
+        """Make one update that the guest can tell the extent of.
+
+        Return how many accesses the guest proved to overlap it, and its time in nanoseconds.
+        """
+        before = self.words[Word.OVERLAPPING]
+        begin = time.monotonic_ns()
         self.vm.update_bracketed(self.words, Word.PHASE, steps)
+        duration_ns = time.monotonic_ns() - begin
+        # A whole round and more: every page is mapped and accessed again, all counts are in.
+        self.wait_for_progress(_ROUND)
+        return self.words[Word.OVERLAPPING] - before, duration_ns
 
 
 def _race(
@@ -311,7 +337,9 @@ def _arena(
         at = guest.LOOP - guest.BASE
         cpu.memory[at : at + len(code)] = code
         words = cpu.memory[guest.SHARED - guest.BASE :][: 8 * loops.WORDS].cast("Q")
-        yield Arena(vm, vm.run_in_thread(regs, context), words)
+        running = vm.run_in_thread(regs, context)
+        with apart(running.thread_id):
+            yield Arena(vm, running, words)
 
 
 def _region(flags: int = 0, gpa: int = GPA, size_bytes: int = PAGES * PAGE_SIZE) -> Region:

@@ -56,6 +56,11 @@ class Runner(ABC):
         """Let the guest run."""
         self._thread.start()
 
+    @property
+    def thread_id(self) -> int:
+        """The native id of the vCPU's thread; 0 before it was started."""
+        return self._thread.native_id or 0
+
     def stop(self) -> None:
         """Stop the guest and wait for its thread; a second call does nothing.
 
@@ -70,7 +75,7 @@ class Runner(ABC):
         while self._thread.is_alive():
             if time.monotonic() > deadline:
                 raise MemslotError(f"the vCPU thread did not stop within {STOP_LIMIT_S:g} s")
-            kick(self._thread.native_id or 0)
+            kick(self.thread_id)
             self._thread.join(_STOP_RETRY_S)
         self._cpu.settle()
 

@@ -38,3 +38,12 @@ def test_on_one_cpu_nothing_is_pinned(monkeypatch):
 
     with apart(1):
         pass
+
+
+def test_a_thread_that_has_ended_is_no_error():
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+
+    with apart(thread.native_id):
+        pass

@@ -1,0 +1,92 @@
+import pytest
+
+from memslotlib import evidence, experiments
+from memslotlib.errors import NotRunError
+from memslotlib.experiments import Experiment, Measured, host_label, recall
+from memslotlib.interface import Context
+from memslotlib.provenance import code_digest
+from memslotlib.verdict import Word
+
+ALL = experiments.experiments()
+
+
+def test_every_experiment_is_named_once():
+    assert len({one.label for one in ALL}) == len(ALL) > 50
+
+
+def test_a_record_names_its_host_its_code_and_reads_back(tmp_path):
+    made = Experiment(
+        "x",
+        {"n": 2},
+        "x.jsonl",
+        ("memslotlib.verdict",),
+        lambda p: Measured({"twice": 2 * p["n"]}, {}),
+    ).record(tmp_path)
+
+    assert evidence.read(tmp_path / "x.jsonl") == [made]
+    assert made.result == {"twice": 4}
+    assert made.code == code_digest("memslotlib.verdict")
+    assert made.provenance.host["kernel"]
+
+
+def test_what_cannot_run_leaves_no_record(tmp_path):
+    def lacking(_):
+        raise NotRunError("/dev/kvm: absent")
+
+    with pytest.raises(NotRunError):
+        Experiment("x", {}, "x.jsonl", ("memslotlib.verdict",), lacking).record(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_experiment_leaves_no_record(tmp_path):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Experiment("x", {}, "x.jsonl", ("memslotlib.verdict",), interrupted).record(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.needs_kvm
+def test_a_race_is_recorded_and_recalled_with_its_verdict(tmp_path):
+    parameters = {
+        "api": "today",
+        "context": "long64",
+        "method": "rendezvous",
+        "property": "served",
+        "updates": 20,
+    }
+    experiment = Experiment(
+        "delete-create+fetch",
+        parameters,
+        "q0.jsonl",
+        ("memslotlib.litmus_host",),
+        lambda given: experiments.measure_race("delete-create+fetch", given),
+    )
+
+    made = experiment.record(tmp_path)
+    run = recall(evidence.read(tmp_path / "q0.jsonl")[0])
+
+    assert run.verdict.word is Word.SEEN
+    assert run.verdict.text == "SEEN 20 of 20"
+    assert run.verdict.host == host_label(made)
+    assert run.context is Context.LONG64
+    assert set(run.exits) == {"internal_error"}
+    assert len(run.samples["duration_ns"]) == 20
+
+
+@pytest.mark.needs_kvm
+def test_the_conformance_experiment_counts_what_it_asked():
+    measured = experiments.measure_conformance({"calls": 2000, "seed": 1})
+
+    assert measured.result["mismatches"] == 0
+    assert measured.result["calls"] >= 2000
+    assert measured.samples["coverage"]["set_user_memory_region: OK"] > 50
+
+
+@pytest.mark.needs_kvm
+def test_the_cases_experiment_finds_no_difference():
+    measured = experiments.measure_cases({})
+
+    assert measured.result["differ"] == []
+    assert measured.result["run"] == len(measured.samples["answers"]) > 300

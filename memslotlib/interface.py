@@ -23,7 +23,7 @@ class Context(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """One MMIO exit: the part of an access that KVM handed to userspace (1, 2, 4 or 8 bytes).
+    """One MMIO exit: the part of an access that KVM handed to userspace, 1 to 8 bytes.
 
     ``data`` holds the bytes written; it is empty for a read.
     """

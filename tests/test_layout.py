@@ -235,8 +235,7 @@ class TestChange:
         back = {Kind.ADDED: Kind.DROPPED, Kind.DROPPED: Kind.ADDED}
 
         turned = tuple(
-            Span(s.gfn, s.end_gfn, back.get(s.kind, s.kind), s.new, s.old)
-            for s in Change(old, new)
+            Span(s.gfn, s.end_gfn, back.get(s.kind, s.kind), s.new, s.old) for s in Change(old, new)
         )
 
         assert Change(new, old).spans == turned

@@ -102,7 +102,6 @@ BREACHES: tuple[Breach, ...] = (
 )
 
 
-
 def combine(first: Breach, second: Breach) -> bool:
     """Whether one request can commit both breaches."""
     rules = (rule(first.rule), rule(second.rule))

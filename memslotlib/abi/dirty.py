@@ -136,11 +136,12 @@ def protect(state: VmState, slot: Slot) -> None:
             state.mapped[as_id, gfn] = False
 
 
-def _protect_offsets(state: VmState, slot: Slot, dirty: int) -> None:
-    """Write-protect the pages of a slot whose bits are set, so that their next write is seen."""
+def _protect_marked(state: VmState, slot: Slot, first_page: int, bits: bytes) -> None:
+    """Write-protect the pages whose bits are set, bit 0 being ``first_page`` of the slot."""
+    first_gfn = slot.base_gfn + first_page
     for as_id, gfn in state.mapped:
-        offset = gfn - slot.base_gfn
-        if as_id == slot.as_id and 0 <= offset < slot.npages and dirty >> offset & 1:
+        bit = gfn - first_gfn
+        if as_id == slot.as_id and 0 <= bit < len(bits) * 8 and bits[bit >> 3] >> (bit & 7) & 1:
             state.mapped[as_id, gfn] = False
 
 
@@ -149,22 +150,20 @@ def get_log(state: VmState, number: int) -> bytes:
     slot, bitmap = _logged(state, LogRequest(GET, number))
     log = bytes(bitmap)
     if not state.manual_protect:
-        _protect_offsets(state, slot, int.from_bytes(bitmap, "little"))
+        _protect_marked(state, slot, 0, log)
         bitmap[:] = bytes(len(bitmap))
     return log
 
 
-def clear_log(
-    state: VmState, number: int, first_page: int, num_pages: int, bitmap: bytes
-) -> None:
+def clear_log(state: VmState, number: int, first_page: int, num_pages: int, bitmap: bytes) -> None:
     """Answer KVM_CLEAR_DIRTY_LOG: clear the bits that are set in both, re-protect their pages."""
     slot, log = _logged(state, LogRequest(CLEAR, number, first_page, num_pages))
-    start = first_page >> 3
-    here = slice(start, start + bitmap_size_bytes(num_pages))
+    size_bytes = bitmap_size_bytes(num_pages)
+    here = slice(first_page >> 3, (first_page >> 3) + size_bytes)
     had = int.from_bytes(log[here], "little")
-    asked_for = int.from_bytes(bitmap[: bitmap_size_bytes(num_pages)], "little")
-    log[here] = (had & ~asked_for).to_bytes(bitmap_size_bytes(num_pages), "little")
-    _protect_offsets(state, slot, (had & asked_for) << first_page)
+    cleared = had & int.from_bytes(bitmap[:size_bytes], "little")
+    log[here] = (had ^ cleared).to_bytes(size_bytes, "little")
+    _protect_marked(state, slot, first_page, cleared.to_bytes(size_bytes, "little"))
 
 
 def reset_rings(state: VmState) -> int:
@@ -175,7 +174,9 @@ def reset_rings(state: VmState) -> int:
     for number, offset in taken:
         slot = state.slot(number)
         if slot is not None and offset < slot.npages:
-            _protect_offsets(state, slot, 1 << offset)
+            place = slot.as_id, slot.base_gfn + offset
+            if place in state.mapped:
+                state.mapped[place] = False
     return len(taken)
 
 

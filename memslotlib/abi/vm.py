@@ -128,9 +128,7 @@ rule overlap
         self._check_access(len(data), as_id)
         return access.store(self._state, gpa, data, context, as_id)
 
-    def fetch(
-        self, gpa: int, *, context: Context = Context.LONG64_CPL3, as_id: int = 0
-    ) -> Exit:
+    def fetch(self, gpa: int, *, context: Context = Context.LONG64_CPL3, as_id: int = 0) -> Exit:
         """One guest instruction fetch; the memory there must hold ``FETCH_STUB``."""
         self._check_access(2, as_id)
         return access.fetch(self._state, gpa, context, as_id)

@@ -59,8 +59,7 @@ cap-known EINVAL
 
 def test_the_table_is_the_kernels_order_with_its_errnos():
     told = [
-        f"{each.id} {each.errno_name}{' source-only' if each.source_only else ''}"
-        for each in RULES
+        f"{each.id} {each.errno_name}{' source-only' if each.source_only else ''}" for each in RULES
     ]
 
     assert told == EXPECTED.split("\n")[1:-1]

@@ -26,6 +26,10 @@ REQUIRED = (
     *("expect", "limits", "sources", "history"),
 )
 
+#: By which path the access reaches memory: whichever the host takes, the processor's page tables,
+#: or KVM itself when it interprets an instruction.
+PATHS = ("any", "page tables", "emulator")
+
 _NEUTRAL = frozenset({Word.NOT_RUN, Word.DOES_NOT_APPLY})
 
 
@@ -51,7 +55,11 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement that a reader can cite, re-run and dispute."""
+    """One statement that a reader can cite, re-run and dispute.
+
+    ``litmus``, ``keeps`` and ``contexts`` name the test, the property and the guest's modes;
+    ``path`` is one of :data:`PATHS`, since hosts differ in which modes they interpret.
+    """
 
     id: str
     title: str
@@ -60,6 +68,7 @@ class Claim:
     litmus: str
     keeps: str
     contexts: tuple[str, ...]
+    path: str
     bound: str
     expect: tuple[Expectation, ...]
     limits: tuple[str, ...]
@@ -127,6 +136,7 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
         litmus=table["litmus"],
         keeps=table["property"],
         contexts=tuple(table["contexts"]),
+        path=_path(table.get("path", PATHS[0]), where),
         bound=table["bound"],
         expect=tuple(_expectation(api, row, where) for api, row in table["expect"].items()),
         limits=_sentences(table["limits"]),
@@ -159,6 +169,12 @@ def _word(text: str, allowed: Iterable[Word], where: str) -> Word:
             return word
     choices = ", ".join(sorted(word.value for word in allowed))
     raise ClaimError(f"{where}: {text!r} is not one of {choices}")
+
+
+def _path(text: str, where: str) -> str:
+    if text not in PATHS:
+        raise ClaimError(f"{where}: path {text!r} is not one of {', '.join(PATHS)}")
+    return text
 
 
 def _sentences(items: Iterable[str]) -> tuple[str, ...]:

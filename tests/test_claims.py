@@ -31,6 +31,12 @@ def test_a_claim_reads_back_with_its_expectation():
     (claim,) = load_text(GOOD, "q5.toml")
     assert (claim.id, claim.anchor, claim.question) == ("Q5.2", "q5.2", "Q5")
     assert claim.statement == "After the update returns, no write reaches the old hva."
+    assert (claim.litmus, claim.keeps, claim.contexts) == (
+        "hva-flip+write",
+        "served",
+        ("long64-cpl3",),
+    )
+    assert claim.path == "any"
     one = claim.expected("delete-create")
     assert (one.model, one.host, one.mutant) == (Word.HOLDS, Word.NOT_SEEN, "no-srcu-wait")
 
@@ -47,6 +53,11 @@ def test_asking_for_an_api_that_the_claim_is_silent_on_names_those_it_knows():
         ('id = "Q5.2"', 'id = "Q9.2"', r"q5.toml: Q9.2: an id looks like Q5.2"),
         ('id = "Q5.2"', 'id = "Q5.0"', r"an id looks like"),
         ('title = "No stale write"', "", "Q5.2: lacks title"),
+        (
+            'litmus = "hva-',
+            'path = "dma"\nlitmus = "hva-',
+            "path 'dma' is not one of any, page tables",
+        ),
         ('limits = ["one host"]', "limits = []", "lacks limits"),
         ('reason = "SRCU"', "", "expect.delete-create: lacks reason"),
         ('model = "HOLDS"', 'model = "SEEN"', "model: 'SEEN' is not one of"),

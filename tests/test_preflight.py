@@ -101,6 +101,16 @@ def test_no_compiler_is_a_note(machine: Path) -> None:
     assert "dnf install gcc python3-devel" in done.stdout
 
 
+@pytest.mark.parametrize(("compiler", "found"), [("cc -m64", True), ("nope cc", False)])
+def test_the_compiler_that_the_user_names_is_the_one(
+    machine: Path, compiler: str, found: bool
+) -> None:
+    add_python(machine)
+    add(machine, "cc", "#!/bin/sh\n")
+
+    assert ("no C compiler" not in preflight(machine, CC=compiler).stdout) is found
+
+
 def test_with_a_compiler_and_node_there_is_no_note_of_them(machine: Path) -> None:
     add_python(machine)
     for name in ("cc", "node", "npm"):

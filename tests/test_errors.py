@@ -1,4 +1,4 @@
-"""An error names the ioctl, the errno, every field and the rule, and survives a process boundary."""
+"""An error names its ioctl, errno, fields and rule, and survives a process boundary."""
 
 from __future__ import annotations
 

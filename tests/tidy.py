@@ -58,7 +58,7 @@ UNTESTED = {
     "memslotlib/abi/logcases.py": "a table of cases, run by tests/abi/test_conformance.py",
     "memslotlib/abi/region_rules.py": "each rule is broken by tests/abi/test_conformance.py",
     "memslotlib/abi/rule.py": "tested with the rules: tests/abi/test_rules.py",
-    "memslotlib/booktools/paths.py": "names of folders alone; tests/booktools/test_build.py uses them",
+    "memslotlib/booktools/paths.py": "names of folders; tests/booktools/test_build.py uses them",
     "memslotlib/interface.py": "a protocol and plain records, which both backends' tests exercise",
     "memslotlib/uapi.py": "numbers alone; tests/host/test_capabilities.py asks the kernel for them",
 }

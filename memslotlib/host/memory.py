@@ -19,6 +19,9 @@ from ..uapi import PAGE_SIZE
 
 #: Linux 4.17: refuse to map over anything, rather than replace it.
 MAP_FIXED_NOREPLACE = 0x100000
+_MAP_FIXED = 0x10
+_PROT_NONE = 0
+_MAP_FAILED = (1 << 64) - 1
 #: Views are cut from windows of this many bytes, so that many views need few mappings.
 WINDOW_SIZE_BYTES = 2 << 20
 
@@ -63,13 +66,23 @@ class HostMemory:
         if hva < 0 or size <= 0:
             raise ValueError(f"no memory in [{hva:#x}, {hva + size:#x})")
         for start, end in self._gaps(_down(hva, PAGE_SIZE), _up(hva + size, PAGE_SIZE)):
-            self._map(start, end)
+            self._map(start, end, MAP_FIXED_NOREPLACE)
         first, last = _down(hva, WINDOW_SIZE_BYTES), _up(hva + size, WINDOW_SIZE_BYTES)
         window = self._windows.get((first, last))
         if window is None:
             window = mmap.mmap(self._fd, last - first, offset=first)
             self._windows[first, last] = window
         return memoryview(window)[hva - first : hva - first + size]
+
+    def anywhere(self, size: int) -> int:
+        """Return the address of ``size`` bytes at a place where nothing else of the process is."""
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        at: int = _libc.mmap(None, size, _PROT_NONE, private, -1, 0)
+        if at == _MAP_FAILED:
+            raise MemslotError(f"memory of {size:#x} bytes: {os.strerror(ctypes.get_errno())}")
+        # Over what was reserved just now, so that no other thread can take it in between.
+        self._map(at, at + size, _MAP_FIXED)
+        return at
 
     def close(self) -> None:
         """Unmap; views that are still held keep their bytes."""
@@ -91,11 +104,11 @@ class HostMemory:
             at = max(at, self._mapped[low])
         return [*gaps, (at, end)] if at < end else gaps
 
-    def _map(self, start: int, end: int) -> None:
+    def _map(self, start: int, end: int, how: int) -> None:
         if start == 0:
             raise MemslotError(f"memory at [0x0, {end:#x}): nothing can be mapped at 0")
         self._reserve(_up(end, WINDOW_SIZE_BYTES))
-        flags = mmap.MAP_SHARED | MAP_FIXED_NOREPLACE
+        flags = mmap.MAP_SHARED | how
         access = mmap.PROT_READ | mmap.PROT_WRITE
         at = _libc.mmap(start, end - start, access, flags, self._fd, start)
         if at != start:

@@ -21,9 +21,6 @@ from .memory import HostMemory
 from .ring import DirtyRing
 from .runner import Runner, runner
 
-#: Where the guest's own memory is mapped; experiments use addresses below it.
-GUEST_HVA = 0x5000_0000_0000
-
 
 class KvmVm:
     """One VM of ``/dev/kvm``; the calls are those of ``interface.Vm``.
@@ -209,15 +206,15 @@ class KvmVm:
 
     def _create_guest(self) -> GuestCpu:
         kick.install()
-        memory = self.memory(GUEST_HVA, guest.SIZE_BYTES)
-        self.set_user_memory_region(guest.SLOT, 0, guest.BASE, guest.SIZE_BYTES, GUEST_HVA)
+        hva = self._memory.anywhere(guest.SIZE_BYTES)
+        self.set_user_memory_region(guest.SLOT, 0, guest.BASE, guest.SIZE_BYTES, hva)
         vcpu = self._vm.create_vcpu(0, self._kvm.get_vcpu_mmap_size())
         self._resources.callback(vcpu.close)
         vcpu.set_cpuid(self._kvm.get_supported_cpuid())
         if self._ring_size_bytes:
             self._ring = DirtyRing(vcpu.fd, self._ring_size_bytes)
             self._resources.callback(self._ring.close)
-        cpu = GuestCpu(vcpu, memory, self._time_limit_s)
+        cpu = GuestCpu(vcpu, self.memory(hva, guest.SIZE_BYTES), self._time_limit_s)
         self._resources.callback(cpu.close)
         return cpu
 

@@ -98,6 +98,22 @@ def test_an_address_beyond_userspace_is_refused(memory):
         memory.view(0x7FFF_FFFF_F000, PAGE_SIZE)
 
 
+def test_memory_anywhere_is_in_nobody_s_way(memory):
+    other = HostMemory()
+    places = [memory.anywhere(0x3000), other.anywhere(0x3000), memory.anywhere(0x3000)]
+    memory.view(places[0] + 0x1000, 2)[:] = b"hi"
+
+    assert len(set(places)) == 3
+    assert ctypes.string_at(places[0] + 0x1000, 2) == b"hi"
+    assert bytes(memory.view(places[2], 0x3000)) == bytes(0x3000)
+    other.close()
+
+
+def test_more_memory_than_there_is_address_space_is_refused(memory):
+    with pytest.raises(MemslotError, match="memory of 0x1000000000000 bytes: Cannot allocate"):
+        memory.anywhere(1 << 48)
+
+
 @pytest.mark.parametrize(("hva", "size"), [(BASE, 0), (BASE, -1), (-PAGE_SIZE, PAGE_SIZE)])
 def test_an_empty_or_negative_range_is_refused(memory, hva, size):
     with pytest.raises(ValueError, match="no memory in"):

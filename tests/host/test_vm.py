@@ -212,6 +212,14 @@ class TestClosing:
             vm.set_user_memory_region(1, 0, 0, 0, 0)
         assert refused.value.errno == errno.EBADF
 
+    def test_two_vms_live_side_by_side(self, vm, backend):
+        with KvmVm(backend=backend) as other:
+            other.memory(HVA + 0x100000, 0x1000)[:4] = b"abcd"
+            other.set_user_memory_region(1, 0, GPA, 0x1000, HVA + 0x100000)
+
+            assert other.read(GPA, 4).data == b"abcd"
+            assert vm.fetch(GPA).reason == "done"
+
     def test_one_address_serves_one_vm_after_the_other(self, backend):
         for content in (b"a", b"b"):
             with KvmVm(backend=backend) as vm:

@@ -47,7 +47,14 @@ def test_what_is_built_answers(monkeypatch, tmp_path):
 
     assert module.parent == tmp_path
     assert list(tmp_path.iterdir()) == [module]
-    assert module.stat().st_size > 10_000
+    ask = (
+        "import importlib.util as u, sys;"
+        "s = u.spec_from_file_location('memslotlib._kvm', sys.argv[1]);"
+        "m = u.module_from_spec(s); s.loader.exec_module(m);"
+        "print(m.lib.ms_ioctl_value(-1, 0, 0))"
+    )
+    ended = subprocess.run([sys.executable, "-c", ask, module], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("-9\n", "")
 
 
 @pytest.mark.needs_tool("gcc")

@@ -26,7 +26,8 @@ class SimVm:
     Sizes and addresses are in bytes; slots carry their address space in bits 31:16.
 
     Raises KvmError from each ioctl with the kernel's errno and the rule that was broken; ValueError
-    for an access or a number of address spaces that no x86 VM has.
+    for an access or a number of address spaces that no x86 VM has; OverflowError for a number that
+    does not fit its field of the ioctl's structure.
 
     Source: api.rst, KVM_SET_USER_MEMORY_REGION.
 
@@ -59,6 +60,13 @@ rule overlap
         userspace_addr: int,
     ) -> None:
         """KVM_SET_USER_MEMORY_REGION: create, delete (size 0), move, change flags, or nothing."""
+        _fit(32, slot=slot, flags=flags)
+        _fit(
+            64,
+            guest_phys_addr=guest_phys_addr,
+            memory_size=memory_size,
+            userspace_addr=userspace_addr,
+        )
         request = Region(V1, slot, flags, guest_phys_addr, memory_size, userspace_addr)
         set_region(self._state, request)
 
@@ -73,6 +81,14 @@ rule overlap
         guest_memfd: int = 0,
     ) -> None:
         """KVM_SET_USER_MEMORY_REGION2: as above, and the slot may be bound to a guest_memfd."""
+        _fit(32, slot=slot, flags=flags, guest_memfd=guest_memfd)
+        _fit(
+            64,
+            guest_phys_addr=guest_phys_addr,
+            memory_size=memory_size,
+            userspace_addr=userspace_addr,
+            guest_memfd_offset=guest_memfd_offset,
+        )
         request = Region(
             V2,
             slot,
@@ -87,18 +103,24 @@ rule overlap
 
     def create_guest_memfd(self, size: int, flags: int = 0) -> int:
         """KVM_CREATE_GUEST_MEMFD: return a new descriptor."""
+        _fit(64, size=size, flags=flags)
         return gmem.create(self._state, size, flags)
 
     def get_dirty_log(self, slot: int) -> bytes:
         """KVM_GET_DIRTY_LOG: the bitmap; without manual protection it is cleared."""
+        _fit(32, slot=slot)
         return dirty.get_log(self._state, slot)
 
     def clear_dirty_log(self, slot: int, first_page: int, num_pages: int, bitmap: bytes) -> None:
         """KVM_CLEAR_DIRTY_LOG: clear those bits of [first_page, first_page + num_pages)."""
+        _fit(32, slot=slot, num_pages=num_pages)
+        _fit(64, first_page=first_page)
         dirty.clear_log(self._state, slot, first_page, num_pages, bitmap)
 
     def enable_cap(self, cap: int, *args: int) -> None:
         """KVM_ENABLE_CAP on the VM."""
+        _fit(32, cap=cap)
+        _fit(64, **{f"args[{n}]": arg for n, arg in enumerate(args)})
         caps.enable(self._state, cap, args)
 
     def check_extension(self, cap: int) -> int:
@@ -176,3 +198,10 @@ rule overlap
             raise ValueError(f"a guest access has 1, 2, 4 or 8 bytes, not {size_bytes}")
         if not 0 <= as_id < len(self._state.spaces):
             raise ValueError(f"as_id is {as_id}, and the VM has {len(self._state.spaces)}")
+
+
+def _fit(bits: int, **fields: int) -> None:
+    """Refuse a number that its unsigned field cannot hold, as the real call would."""
+    for name, value in fields.items():
+        if value >> bits:
+            raise OverflowError(f"{name} {value:#x} does not fit {bits} unsigned bits")

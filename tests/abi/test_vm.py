@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 
 from memslotlib.abi import SimVm
@@ -86,3 +88,54 @@ def test_an_error_inside_closes_it_and_goes_on():
     with pytest.raises(KvmError):
         clash()
     assert vm.slots() == []
+
+
+@pytest.mark.parametrize(
+    ("call", "fields", "bits"),
+    [
+        ("set_user_memory_region", ["slot", "flags"], 32),
+        ("set_user_memory_region", ["guest_phys_addr", "memory_size", "userspace_addr"], 64),
+        ("set_user_memory_region2", ["slot", "flags", "guest_memfd"], 32),
+        ("set_user_memory_region2", ["guest_phys_addr", "memory_size", "userspace_addr"], 64),
+        ("set_user_memory_region2", ["guest_memfd_offset"], 64),
+        ("create_guest_memfd", ["size", "flags"], 64),
+        ("get_dirty_log", ["slot"], 32),
+        ("clear_dirty_log", ["slot", "num_pages"], 32),
+        ("clear_dirty_log", ["first_page"], 64),
+    ],
+)
+@pytest.mark.parametrize("negative", [True, False])
+def test_a_number_must_fit_its_field(call, fields, bits, negative):
+    region = {"slot": 1, "flags": 0, "guest_phys_addr": 0, "memory_size": PAGE, "userspace_addr": 0}
+    whole = {
+        "set_user_memory_region": region,
+        "set_user_memory_region2": region | {"guest_memfd_offset": 0, "guest_memfd": 0},
+        "create_guest_memfd": {"size": PAGE, "flags": 0},
+        "get_dirty_log": {"slot": 1},
+        "clear_dirty_log": {"slot": 1, "first_page": 0, "num_pages": 0, "bitmap": b""},
+    }[call]
+    for field in fields:
+        value = -1 << 16 if negative else 1 << bits
+        with pytest.raises(OverflowError) as error:
+            getattr(SimVm(), call)(**(whole | {field: value}))
+
+        assert str(error.value) == f"{field} {value:#x} does not fit {bits} unsigned bits"
+        with suppress(KvmError):
+            # The largest number that fits may break a rule, but not its field.
+            getattr(SimVm(), call)(**(whole | {field: (1 << bits) - 1}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((-1,), "cap -0x1 does not fit 32 unsigned bits"),
+        ((1 << 32,), "cap 0x100000000 does not fit 32 unsigned bits"),
+        ((168, -1), "args[0] -0x1 does not fit 64 unsigned bits"),
+        ((168, 0, 1 << 64), "args[1] 0x10000000000000000 does not fit 64 unsigned bits"),
+    ],
+)
+def test_a_capability_and_its_arguments_must_fit_too(arguments, text):
+    with pytest.raises(OverflowError) as error:
+        SimVm().enable_cap(*arguments)
+
+    assert str(error.value) == text

@@ -1,8 +1,7 @@
 document.addEventListener("DOMContentLoaded", () => {
-  // The theme names the button "Search" while it shows "Search Ctrl+K": a voice user cannot say that.
-  for (const button of document.querySelectorAll(".search-button-field")) {
-    button.removeAttribute("aria-label");
-  }
+  // The theme names these otherwise than what they show, and a voice user cannot say what is not shown.
+  const misnamed = ".search-button-field, summary[aria-label='Toggle hidden content']";
+  for (const one of document.querySelectorAll(misnamed)) one.removeAttribute("aria-label");
 
   // A button next to everything that has a permanent id; it copies a citation in plain text.
   const data = document.getElementById("memslots-cite");
@@ -22,6 +21,6 @@ document.addEventListener("DOMContentLoaded", () => {
       word.data = "copied";
       setTimeout(() => (word.data = "cite"), 1500);
     });
-    heading.append(" ", button);
+    (heading.querySelector(":scope > p") ?? heading).append(" ", button);
   }
 });

@@ -21,6 +21,8 @@ from .paths import BOOK, BUILD, HTML, ROOT, BookError
 
 PLAIN_PYTHON = ROOT / ".venv-sphinx" / "bin" / "python"
 PLAIN_HTML = BUILD / "sphinx"
+#: Held by a build, shared by the tests that look at its pages.
+LOCK = BUILD / ".lock"
 #: Warnings are errors, references must resolve, and every problem is told before the build fails.
 STRICT = ("-W", "-n", "--keep-going")
 
@@ -60,11 +62,13 @@ def _plain_sphinx() -> tuple[list[str], Path]:
 def _alone() -> Iterator[None]:
     """Hold the build folder: a second build of the same checkout waits for the first."""
     BUILD.mkdir(exist_ok=True)
-    with (BUILD / ".lock").open("w") as lock:
+    with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("another build is under way in this checkout: waiting", flush=True)
+            print(
+                "the pages of this checkout are in use, by a build or by tests: waiting", flush=True
+            )
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import shutil
 import threading
@@ -13,13 +14,17 @@ import pytest
 from pages.browsing import CHROMIUM, FLAGS, SITE, Record, Visitor, pages
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from memslotlib.booktools import build
+
 
 @pytest.fixture(scope="session")
-def site() -> Path:
-    """Return the folder of the built site."""
+def site() -> Iterator[Path]:
+    """Return the folder of the built site, which no build changes while it is looked at."""
     if not (SITE / "index.html").exists():
         pytest.skip(f"{SITE} holds no built book: run `make book`")
-    return SITE
+    with build.LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield SITE
 
 
 class _Quiet(SimpleHTTPRequestHandler):

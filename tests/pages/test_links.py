@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
+from memslotlib.booktools.anchors import read_registry
+from memslotlib.booktools.paths import BOOK
+
 
 @cache
 def _parsed(page: Path) -> BeautifulSoup:
@@ -63,8 +66,7 @@ def test_link_check_sees_a_missing_file_and_a_missing_anchor(tmp_path: Path) -> 
 
 
 def test_every_published_anchor_has_its_short_address(site: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
-    published = (root / "book" / "anchors.txt").read_text(encoding="utf-8").split()
+    published = read_registry(BOOK / "anchors.txt")
 
     missing = [label for label in published if not (site / "r" / f"{label}.html").exists()]
 

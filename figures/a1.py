@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memslotlib.abi import SimVm
-from memslotlib.abi.cases import Refused
-from memslotlib.abi.conformance import CASES, run_cases
 from memslotlib.abi.rules import RULES
+from memslotlib.conformance.cases import Refused
+from memslotlib.conformance.table import CASES, run_cases
 from memslotlib.errors import NotRunError
 from memslotlib.experiments import host_label, measure_cases
 from memslotlib.host.describe import describe

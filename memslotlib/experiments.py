@@ -158,14 +158,14 @@ def host_label(record: Record) -> str:
 
 
 def _cases() -> Experiment:
-    code = ("memslotlib.abi.conformance", "memslotlib.host.vm")
+    code = ("memslotlib.conformance.table", "memslotlib.host.vm")
     return Experiment("cases", {}, "conformance.jsonl", code, measure_cases)
 
 
 def measure_cases(parameters: Mapping[str, Any]) -> Measured:
     """Run the table of cases on this host's kernel; NotRunError when there is none."""
-    from .abi.conformance import run_cases
     from .abi.policy import HostPolicy
+    from .conformance.table import run_cases
     from .host import KvmVm, require
     from .host.describe import describe
 
@@ -180,7 +180,7 @@ def measure_cases(parameters: Mapping[str, Any]) -> Measured:
 
 def _conformance() -> Experiment:
     parameters = {"calls": CONFORMANCE_CALLS, "seed": CONFORMANCE_SEED}
-    code = ("memslotlib.abi.generate", "memslotlib.abi.vm", "memslotlib.host.vm")
+    code = ("memslotlib.conformance.generate", "memslotlib.abi.vm", "memslotlib.host.vm")
     return Experiment("conformance", parameters, "conformance.jsonl", code, measure_conformance)
 
 
@@ -190,8 +190,8 @@ def measure_conformance(parameters: Mapping[str, Any]) -> Measured:
     Raises MismatchError at the first difference: there is no record of a run that found one.
     """
     from .abi import SimVm
-    from .abi.generate import random_run
     from .abi.policy import HostPolicy
+    from .conformance.generate import random_run
     from .host import KvmVm, require
     from .host.describe import describe
 

@@ -66,14 +66,24 @@ def test_the_walker_says_where(corrupt, text):
     assert str(error.value).startswith(text)
 
 
-def test_with_a_ring_no_slot_has_a_bitmap():
+def test_a_slot_created_under_a_ring_has_no_bitmap():
     vm = SimVm(policy=HostPolicy())
     vm.enable_cap(192, 0x1000)
     vm.set_user_memory_region(1, 1, GPA, PAGE, HVA)
-    vm.check()
-    swap_in(vm._state, 1, bitmap=bytearray(8))
 
-    with pytest.raises(AssertionError):
+    vm.check()
+    assert vm._state.slot(1).bitmap is None
+
+
+def test_a_slot_that_logged_before_the_ring_came_keeps_its_bitmap():
+    vm = SimVm(policy=HostPolicy())
+    vm.set_user_memory_region(1, 1, GPA, PAGE, HVA)
+    vm.enable_cap(192, 0x1000)
+
+    vm.check()
+    assert vm._state.slot(1).bitmap == bytes(8)
+    swap_in(vm._state, 1, flags=0)
+    with pytest.raises(AssertionError, match="slot 0x1: bitmap"):
         vm.check()
 
 

@@ -6,16 +6,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from memslotlib.abi import SimVm
-from memslotlib.abi.differential import Pair
-from memslotlib.abi.generate import Generator, random_run
 from memslotlib.abi.policy import HostPolicy
+from memslotlib.conformance.differential import Pair
+from memslotlib.conformance.generate import Generator, random_run
 from memslotlib.host import KvmVm
+from memslotlib.host.describe import describe
 
 rngs = st.randoms(use_true_random=False)
 
 
 def simulator():
-    return SimVm(policy=HostPolicy.of_module(kvm_module()))
+    return SimVm(policy=HostPolicy.of(describe().module))
 
 
 class Machine(RuleBasedStateMachine):

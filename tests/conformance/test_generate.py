@@ -2,7 +2,7 @@ import random
 from collections import Counter
 
 from memslotlib.abi import SimVm
-from memslotlib.abi.generate import CODE_OFFSETS, Generator, random_run
+from memslotlib.conformance.generate import CODE_OFFSETS, Generator, random_run
 from memslotlib.interface import FETCH_STUB, Context
 from memslotlib.uapi import PAGE_SIZE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..abi.policy import HostPolicy
 from ..interface import FETCH_STUB, Context, Exit, Fragment
 from ..uapi import MemFlag
 from .cases import (
@@ -15,14 +16,12 @@ from .cases import (
     SIZE,
     Case,
     Gives,
-    Made,
     Refused,
     delete,
     op,
     region,
 )
-from .differential import Operation
-from .policy import HostPolicy
+from .differential import Made, Operation
 
 _LOG = int(MemFlag.LOG_DIRTY_PAGES)
 _READONLY = int(MemFlag.READONLY)

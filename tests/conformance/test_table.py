@@ -1,10 +1,10 @@
 import pytest
 
 from memslotlib.abi import RULES, HostPolicy, SimVm
-from memslotlib.abi.cases import Gives, Made, Refused, delete, op, play, region
-from memslotlib.abi.conformance import BREACHES, CASES, Case, Row, combine, refusals, run_cases
-from memslotlib.abi.differential import Answer
 from memslotlib.abi.region_rules import REGION_RULES, V1, V2, Region
+from memslotlib.conformance.cases import Gives, Refused, delete, play, region
+from memslotlib.conformance.differential import Answer, Player
+from memslotlib.conformance.table import BREACHES, CASES, Case, Row, combine, refusals, run_cases
 from memslotlib.host import KvmVm
 from memslotlib.host.describe import describe
 
@@ -28,22 +28,12 @@ def test_breaches_are_in_the_order_of_the_rules():
 
 def requested(case):
     """The request of a case, its VM's state as the setup left it, and the slot that it names."""
-    vm = SimVm()
-    made = []
+    player = Player(SimVm())
     for step in case.setup:
-        value = step.apply(vm) if step.method == "create_guest_memfd" else resolved(step, made, vm)
-        made += [value.value] if step.method == "create_guest_memfd" else []
-    arguments = [made[a.n] if isinstance(a, Made) else a for a in case.call.arguments]
+        assert player.play(step).errno == 0
     call = V1 if case.call.method == "set_user_memory_region" else V2
-    request = Region(call, *arguments)
-    return request, vm._state, vm._state.slot(request.slot)
-
-
-def resolved(step, made, vm):
-    arguments = tuple(made[a.n] if isinstance(a, Made) else a for a in step.arguments)
-    answer = op(step.method, *arguments).apply(vm)
-    assert answer.errno == 0, answer
-    return answer
+    request = Region(call, *player.resolved(case.call))
+    return request, player.vm._state, player.vm._state.slot(request.slot)
 
 
 @pytest.mark.parametrize("case", list(refusals()), ids=lambda case: case.name)

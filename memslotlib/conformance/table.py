@@ -12,16 +12,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from ..abi.policy import HostPolicy
+from ..abi.region_rules import COMMIT, CREATE, DELETE, MODIFY, PLACE, V1
+from ..abi.rule import Rule
+from ..abi.rules import rule
 from ..interface import Vm
 from ..uapi import Cap, MemFlag
 from .behaviour import BEHAVIOUR
-from .cases import GPA, HVA, OTHER_GPA, OTHER_HVA, SIZE, Case, Made, Refused, op, play, region
-from .differential import Answer, Operation
+from .cases import GPA, HVA, OTHER_GPA, OTHER_HVA, SIZE, Case, Refused, op, play, region
+from .differential import Answer, Made, Operation
 from .logcases import LOG_CASES
-from .policy import HostPolicy
-from .region_rules import COMMIT, CREATE, DELETE, MODIFY, PLACE, V1
-from .rule import Rule
-from .rules import rule
 
 _READONLY = int(MemFlag.READONLY)
 _GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)

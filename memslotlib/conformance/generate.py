@@ -21,7 +21,7 @@ from ..uapi import (
     Cap,
     MemFlag,
 )
-from .differential import GPA, HVA, PAGES, Operation, Pair
+from .differential import GPA, HVA, PAGES, Made, Operation, Pair
 
 #: How many calls one pair of VMs answers before a fresh pair takes over.
 CALLS_A_PAIR = 400
@@ -64,8 +64,16 @@ RING_SIZE_BYTES = 4096
 LOG = int(MemFlag.LOG_DIRTY_PAGES)
 READONLY = int(MemFlag.READONLY)
 GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
-#: A number that no process here has as a descriptor.
+#: A number that no process here has as a descriptor, and one that is open but no guest_memfd.
 NO_FD = (1 << 31) - 1
+NOT_A_GMEM = 0
+#: A capability that no kernel has.
+NO_CAP = 9999
+#: guest_memfds have pages, slots and guest addresses of their own.
+GMEM_PAGES = 4
+GMEMS_MAX = 3
+GMEM_SLOTS = (8, 9)
+GMEM_GPA = 0x2000_0000
 
 
 class Generator:
@@ -80,12 +88,13 @@ class Generator:
         self.rng = rng
         self.dirty_ring = dirty_ring
         self.regions: dict[int, tuple[int, int, int, int]] = {}
+        self.gmems = 0
         self._choices = (
             [self.region] * 8 + [self.access] * 6 + [self.get_log] * 3 + [self.clear_log] * 3
         )
-        self._choices += [self.poke, self.region2, self.capability]
-        if dirty_ring:
-            self._choices += [self.reap] * 3
+        self._choices += [self.poke, self.region2, self.capability, self.create_gmem]
+        self._choices += [self.bind_gmem] * 2
+        self._choices += [self.reap] * 3 if dirty_ring else [self.reset_without_ring]
 
     def preamble(self) -> Iterator[Operation]:
         """Yield the calls that have to come before the first vCPU."""
@@ -167,11 +176,66 @@ class Generator:
 
     def capability(self) -> list[Operation]:
         """KVM_ENABLE_CAP: the manual dirty log with good and bad arguments, the ring too late."""
-        if self.rng.random() < 0.2:
+        kind = self.rng.randrange(8)
+        if kind < 2:
             size = self.rng.choice([RING_SIZE_BYTES, 0, 3000, 2048, 1 << 21])
             return [Operation("enable_cap", (int(Cap.DIRTY_LOG_RING), size))]
+        if kind == 2:
+            # Refused only: taken, these change what every later call comes to.
+            bad = [
+                (int(Cap.EXIT_ON_EMULATION_FAILURE), 2),
+                (int(Cap.DISABLE_QUIRKS2), 1 << 60),
+                (NO_CAP, 0),
+            ]
+            return [Operation("enable_cap", self.rng.choice(bad))]
         argument = self.rng.choice([0, 0, 1, 1, 3, 2, 4])
         return [Operation("enable_cap", (int(Cap.MANUAL_DIRTY_LOG_PROTECT2), argument))]
+
+    def create_gmem(self) -> list[Operation]:
+        """KVM_CREATE_GUEST_MEMFD, at most a few that succeed."""
+        bad = [(PAGE_SIZE + 1, 0), (0, 0), (U64_MAX - PAGE_SIZE + 1, 0), (PAGE_SIZE, 1 << 62)]
+        if self.gmems >= GMEMS_MAX or self.rng.random() < 0.5:
+            return [Operation("create_guest_memfd", self.rng.choice(bad))]
+        self.gmems += 1
+        return [Operation("create_guest_memfd", (GMEM_PAGES * PAGE_SIZE, 0))]
+
+    def bind_gmem(self) -> list[Operation]:
+        """A slot bound to a guest_memfd: in its range or beyond, free or taken, or to no such file.
+
+        Slots of their own numbers, away from the other ranges: what a guest finds in such memory is
+        for the table of cases.
+        """
+        rng = self.rng
+        slot = rng.choice(GMEM_SLOTS)
+        if not self.gmems or rng.random() < 0.2:
+            fields = (slot, GUEST_MEMFD, GMEM_GPA, PAGE_SIZE, HVA, 0, NOT_A_GMEM)
+            return [Operation("set_user_memory_region2", fields)]
+        gpa = GMEM_GPA + rng.randrange(4) * GMEM_PAGES * PAGE_SIZE
+        pages, offset = rng.randrange(1, 3), rng.randrange(GMEM_PAGES + 1) * PAGE_SIZE
+        bound = (
+            slot,
+            GUEST_MEMFD,
+            gpa,
+            pages * PAGE_SIZE,
+            HVA,
+            offset,
+            Made(rng.randrange(self.gmems)),
+        )
+        unbound = (slot, 0, gpa, pages * PAGE_SIZE, HVA, 0, 0)
+        delete = (slot, 0, 0, 0, 0, 0, 0)
+        kind = rng.randrange(6)
+        if kind == 0:
+            return [Operation("set_user_memory_region2", delete)]
+        if kind == 1:
+            # The slot again, as it is but for its flag.
+            return [
+                Operation("set_user_memory_region2", fields) for fields in (delete, bound, unbound)
+            ]
+        return [Operation("set_user_memory_region2", bound)]
+
+    def reset_without_ring(self) -> list[Operation]:
+        """KVM_RESET_DIRTY_RINGS of a VM that has none."""
+        return [Operation("reset_dirty_rings")]
 
     def reap(self) -> list[Operation]:
         """Harvest the ring and have it reset, entries of vanished slots included."""

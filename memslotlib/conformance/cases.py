@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from ..abi.policy import HostPolicy
+from ..abi.rules import rule
 from ..interface import Context, Vm
-from .differential import Answer, Operation
-from .policy import HostPolicy
-from .rules import rule
+from .differential import Answer, Operation, Player
 
 #: One slot's place and the place of another one; every case uses the same numbers on each VM.
 GPA = 0x1000_0000
@@ -19,13 +19,6 @@ OTHER_HVA = 0x2000_0010_0000
 
 #: An answer that may depend on the host.
 ByPolicy = Callable[[HostPolicy], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """In an argument: the descriptor that the n-th KVM_CREATE_GUEST_MEMFD of the case returned."""
-
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +82,8 @@ def play(case: Case, vm: Vm) -> Answer:
 
     Raises AssertionError when a call of the setup is refused: then the case says nothing.
     """
-    made: list[int] = []
+    player = Player(vm)
     for step in case.setup:
-        answer = _resolved(step, made).apply(vm)
+        answer = player.play(step)
         assert answer.errno == 0, f"{case.name}: setup {step} failed with {answer} {answer.rule}"
-        if step.method == "create_guest_memfd":
-            assert isinstance(answer.value, int)
-            made.append(answer.value)
-    return _resolved(case.call, made).apply(vm)
-
-
-def _resolved(step: Operation, made: list[int]) -> Operation:
-    arguments = tuple(made[a.n] if isinstance(a, Made) else a for a in step.arguments)
-    return replace(step, arguments=arguments)
+    return player.play(case.call)

@@ -1,8 +1,8 @@
 import pytest
 
 from memslotlib.abi import SimVm
-from memslotlib.abi.differential import GPA, HVA, Answer, MismatchError, Operation, Pair
 from memslotlib.abi.policy import HostPolicy
+from memslotlib.conformance.differential import GPA, HVA, Answer, MismatchError, Operation, Pair
 from memslotlib.interface import Context, Exit
 from memslotlib.uapi import PAGE_SIZE
 

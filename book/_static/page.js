@@ -1,5 +1,5 @@
 document.addEventListener("DOMContentLoaded", () => {
-  // The theme names these otherwise than what they show, and a voice user cannot say what is not shown.
+  // The theme names these otherwise than what they show; a voice user can say only what is shown.
   const misnamed = ".search-button-field, summary[aria-label='Toggle hidden content']";
   for (const one of document.querySelectorAll(misnamed)) one.removeAttribute("aria-label");
 
@@ -8,7 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!data || !navigator.clipboard) return;
   for (const [fragment, { id, text }] of Object.entries(JSON.parse(data.textContent))) {
     const place = document.getElementById(fragment);
-    const block = place?.matches("span") ? (place.closest("section, figure, table") ?? place) : place;
+    const around = place?.matches("span") && place.closest("section, figure, table");
+    const block = around || place;
     const heading = block?.querySelector("h1, h2, h3, h4, .admonition-title, figcaption, caption");
     if (!heading || heading.querySelector(".memslots-cite")) continue;
     const button = document.createElement("button");

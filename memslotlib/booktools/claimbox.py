@@ -68,8 +68,8 @@ def _expectations(claim: Claim) -> nodes.Element:
     """Return what is expected of each API, and the reason that was written before the run."""
     items = []
     for one in claim.expect:
-        words = [nodes.strong("", one.api), nodes.Text(": model "), verdict(one.model)]
-        words += [nodes.Text(", kernel "), verdict(one.host)]
+        words = [nodes.strong("", one.api), nodes.Text(": expected of the model ")]
+        words += [verdict(one.model), nodes.Text(", of a kernel "), verdict(one.host)]
         because = nodes.definition("", nodes.paragraph("", one.reason))
         items.append(nodes.definition_list_item("", nodes.term("", "", *words), because))
     return nodes.definition_list("", *items, classes=["claim-expect"])
@@ -78,6 +78,7 @@ def _expectations(claim: Claim) -> nodes.Element:
 def _facts(claim: Claim) -> nodes.Element:
     facts = {
         "Litmus test": nodes.literal("", claim.litmus),
+        "Guest": nodes.Text(", ".join(claim.contexts) + _by(claim.path)),
         "Bound": nodes.Text(claim.bound),
         "Does not show": nodes.Text(" ".join(claim.limits)),
     }
@@ -86,6 +87,10 @@ def _facts(claim: Claim) -> nodes.Element:
         body += _field(name, nodes.paragraph("", "", value))
     body += _field("Sources", nodes.bullet_list("", *(_source(one) for one in claim.sources)))
     return body
+
+
+def _by(path: str) -> str:
+    return "" if path == "any" else f"; accesses by {path} only"
 
 
 def _field(name: str, value: nodes.Node) -> nodes.field:

@@ -76,7 +76,11 @@ def test_expectations_limits_and_sources_are_added(claims: dict[str, claimbox.Cl
     claimbox.fill(box, claims, "q7")
 
     told = box.astext()
-    for part in ("today: model VIOLATED, kernel NOT SEEN", "There is a window.", "one vCPU"):
+    for part in (
+        "today: expected of the model VIOLATED, of a kernel NOT SEEN",
+        "There is a window.",
+        "one vCPU",
+    ):
         assert part in told
     assert "Says nothing of loads. Nor of stores." in told
     links = [link["refuri"] for link in box.findall(nodes.reference)]

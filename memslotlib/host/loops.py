@@ -33,25 +33,29 @@ class Word(IntEnum):
 #: How many of the shared words there are.
 WORDS = len(Word)
 
-_LOOPS_64 = {
-    Access.LOAD: "8b 03  48 ff 06",  # mov (%rbx), %eax; incq (%rsi)
-    Access.STORE: "89 03  48 ff 06",  # mov %eax, (%rbx); incq (%rsi)
-    Access.FETCH: "ff d3  48 ff 06",  # call *%rbx; incq (%rsi)
+_WIDE = {
+    Access.LOAD: "8b 03",  # mov (%rbx), %eax
+    Access.STORE: "89 03",  # mov %eax, (%rbx)
+    Access.FETCH: "ff d3",  # call *%rbx
 }
-_LOOPS = {
+_ACCESSES = {
     # 0x67: 32-bit addresses; 0x66: 32-bit operands. Real mode without its 64 KiB limit.
     Context.REAL16: {
-        Access.LOAD: "67 66 8b 03  67 66 ff 06",  # mov (%ebx), %eax; incl (%esi)
-        Access.STORE: "67 66 89 03  67 66 ff 06",  # mov %eax, (%ebx); incl (%esi)
-        Access.FETCH: "66 ff d3  67 66 ff 06",  # call *%ebx; incl (%esi)
+        Access.LOAD: "67 66 8b 03",
+        Access.STORE: "67 66 89 03",
+        Access.FETCH: "66 ff d3",
     },
-    Context.PROT32: {
-        Access.LOAD: "8b 03  ff 06",  # mov (%ebx), %eax; incl (%esi)
-        Access.STORE: "89 03  ff 06",  # mov %eax, (%ebx); incl (%esi)
-        Access.FETCH: "ff d3  ff 06",  # call *%ebx; incl (%esi)
-    },
-    Context.LONG64: _LOOPS_64,
-    Context.LONG64_CPL3: _LOOPS_64,
+    Context.PROT32: _WIDE,
+    Context.LONG64: _WIDE,
+    Context.LONG64_CPL3: _WIDE,
+}
+_COUNT_64 = "48 ff 06"  # incq (%rsi)
+#: One turn more. 32 bits alone would be full after seconds of a guest that runs natively.
+_COUNT = {
+    Context.REAL16: "67 66 83 06 01  67 66 83 56 04 00",  # addl $1, (%esi); adcl $0, 4(%esi)
+    Context.PROT32: "83 06 01  83 56 04 00",
+    Context.LONG64: _COUNT_64,
+    Context.LONG64_CPL3: _COUNT_64,
 }
 
 
@@ -63,7 +67,7 @@ def access_loop(access: Access, context: Context) -> bytes:
     """
     # In real mode the jump, too, must not cut the instruction pointer to 16 bits.
     jump = "66 eb" if context is Context.REAL16 else "eb"
-    body = bytes.fromhex(_LOOPS[context][access] + jump)
+    body = bytes.fromhex(_ACCESSES[context][access] + _COUNT[context] + jump)
     return body + bytes([0x100 - len(body) - 1])
 
 

@@ -48,6 +48,18 @@ def test_a_guest_that_never_exits_runs_until_it_is_stopped(vm):
     assert heartbeat(vm) == stopped_at
 
 
+@pytest.mark.parametrize("context", Context, ids=lambda context: context.value)
+def test_the_count_of_turns_has_64_bits(vm, context):
+    at = guest.SHARED - guest.BASE
+    vm.guest().memory[at : at + 8] = ((1 << 32) - 2).to_bytes(8, "little")
+
+    running = start(vm, loops.access_loop(Access.LOAD, context), context, rbx=GPA)
+    until(lambda: heartbeat(vm) > 1 << 32)
+    running.stop()
+
+    assert (1 << 32) < heartbeat(vm) < 1 << 40
+
+
 def test_after_a_stop_the_vcpu_makes_accesses_again(vm):
     for _ in range(20):
         running = start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=HOLE)

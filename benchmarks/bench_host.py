@@ -1,22 +1,19 @@
 """The host harness next to the same calls in C, interleaved in one run; medians.
 
-Run as ``python benchmarks/bench_host.py [--json FILE]``; exit status 1 when a bound of the project
-is missed, 0 with the reason when there is no usable KVM or no compiled module.
+Run as ``python benchmarks/bench_host.py [--record]``; exit status 1 when a bound is missed, 0 with
+the reason when there is no usable KVM or no compiled module.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
-from memslotlib.errors import NotRunError
-from memslotlib.host import KvmVm, describe, race, require
+from measured import Number, main
+
+from memslotlib.host import KvmVm, race, require
 from memslotlib.host.backend import Backend, NativeBackend, choose
 from memslotlib.host.loops import Access
 from memslotlib.interface import Context
@@ -30,8 +27,6 @@ ACCESSES = 3000
 PAIR_PER_C_MAX = 1.06
 RENDEZVOUS_S_MAX = 10.0
 OVERLAPPING_MIN = 10_000
-
-Row = dict[str, Any]
 
 
 def in_c(vm: KvmVm, native: NativeBackend) -> Callable[[], float]:
@@ -62,7 +57,7 @@ def in_python(vm: KvmVm) -> Callable[[], float]:
     return run
 
 
-def pairs(native: NativeBackend) -> list[Row]:
+def pairs(native: NativeBackend) -> list[Number]:
     """Time create+delete pairs: each round in C, through cffi and through fcntl, one after another.
 
     The ratio is the median over rounds of a round's own ratio: what slows the machine for longer
@@ -81,17 +76,22 @@ def pairs(native: NativeBackend) -> list[Row]:
         for _ in range(ROUNDS):
             for name, program in programs.items():
                 times[name].append(program())
-    base = times["C loop"]
-    rows = []
-    for name, took in times.items():
-        ratio = statistics.median(t / b for t, b in zip(took, base, strict=True))
-        rows.append({"pair": name, "median_us": statistics.median(took) / 1000, "ratio": ratio})
-    return rows
+    base = times.pop("C loop")
+    median_us = statistics.median(base) / 1000
+    return [
+        Number(
+            f"{name}, create+delete (in C {median_us:.1f} us)",
+            statistics.median(t / b for t, b in zip(took, base, strict=True)),
+            "of the loop in C",
+            at_most=PAIR_PER_C_MAX if "cffi" in name else None,
+        )
+        for name, took in times.items()
+    ]
 
 
-def accesses(backend: Backend) -> list[Row]:
+def accesses(backend: Backend) -> list[Number]:
     """Time one guest load at a time, in each context."""
-    rows = []
+    numbers = []
     with KvmVm(backend=backend) as vm:
         vm.memory(HVA, SIZE_BYTES)
         vm.set_user_memory_region(1, 0, GPA, SIZE_BYTES, HVA)
@@ -101,115 +101,62 @@ def accesses(backend: Backend) -> list[Row]:
             for _ in range(ACCESSES):
                 vm.read(GPA, 8, context=context)
             each_ns = (perf_counter_ns() - begin) / ACCESSES
-            row = {"backend": backend.name, "context": context.value, "per_s": 1e9 / each_ns}
-            rows.append(row)
-    return rows
+            name = f"Single loads, {context.value} ({backend.name})"
+            numbers.append(Number(name, 1e9 / each_ns, "a second"))
+    return numbers
 
 
-def races(backend: Backend) -> tuple[list[Row], list[Row]]:
-    """Run each rendezvous, and each overlap of native accesses."""
-    met, overlaps = [], []
-    for context in Context:
-        for access in Access:
-            one = race.rendezvous(access, context, backend=backend)
-            met.append(
-                {
-                    "backend": backend.name,
-                    "access": access.value,
-                    "context": context.value,
-                    "hits": one.hits,
-                    "updates": one.updates,
-                    "seconds": one.wall_seconds,
-                }
-            )
+def rendezvous(backend: Backend) -> list[Number]:
+    """Run every rendezvous; return the fewest hits and the longest time."""
+    runs = [race.rendezvous(a, c, backend=backend) for c in Context for a in Access]
+    fewest = min(runs, key=lambda one: one.hits)
+    of = f"of {fewest.updates} updates, the fewest of {len(runs)} runs"
+    return [
+        Number(f"Rendezvous hits ({backend.name})", fewest.hits, of, at_least=fewest.updates),
+        Number(
+            f"Rendezvous, the longest run ({backend.name})",
+            max(one.wall_seconds for one in runs),
+            "s",
+            at_most=RENDEZVOUS_S_MAX,
+        ),
+    ]
+
+
+def overlaps(backend: Backend) -> list[Number]:
+    """Run every overlap; return the fewest overlapping accesses, and the holes by update."""
+    numbers = []
     for update in race.UPDATES:
-        for access in Access:
-            seen = race.overlap(access, update, backend=backend)
-            overlaps.append(
-                {
-                    "backend": backend.name,
-                    "access": access.value,
-                    "update": update,
-                    "updates": seen.updates,
-                    "updates_overlapped": seen.updates_overlapped,
-                    "overlapping": seen.overlapping,
-                    "holes": seen.holes,
-                }
-            )
-    return met, overlaps
+        runs = [race.overlap(access, update, backend=backend) for access in Access]
+        name = f"{update} under native accesses ({backend.name})"
+        control = update == "delete-create"
+        numbers += [
+            Number(
+                f"Overlapping accesses, {name}",
+                min(one.overlapping for one in runs),
+                "in the least of three runs",
+                at_least=OVERLAPPING_MIN,
+            ),
+            Number(
+                f"Holes, {name}",
+                min(one.holes for one in runs) if control else max(one.holes for one in runs),
+                "in the least of three runs" if control else "in the worst of three runs",
+                at_least=1 if control else None,
+                at_most=None if control else 0,
+            ),
+        ]
+    return numbers
 
 
-def missed(results: dict[str, list[Row]]) -> list[str]:
-    """Return a line for each bound of the project that this run misses."""
-    lines = [
-        f"pair {row['pair']}: {row['ratio']:.3f} of C, more than {PAIR_PER_C_MAX}"
-        for row in results["pairs"]
-        if row["pair"] == "KvmVm, cffi" and row["ratio"] > PAIR_PER_C_MAX
-    ]
-    lines += [
-        f"rendezvous {row['context']} {row['access']}: {row['hits']} hits, {row['seconds']:.1f} s"
-        for row in results["rendezvous"]
-        if row["hits"] < row["updates"] or row["seconds"] > RENDEZVOUS_S_MAX
-    ]
-    for row in results["overlap"]:
-        hole_expected = row["update"] == "delete-create"
-        if row["overlapping"] < OVERLAPPING_MIN or bool(row["holes"]) != hole_expected:
-            lines.append(f"overlap {row['update']} {row['access']}: {row}")
-    return lines
-
-
-def table(title: str, rows: list[Row]) -> str:
-    """Return the rows as aligned text."""
-    columns = list(rows[0])
-    cells = [columns] + [[_shown(row[name]) for name in columns] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    lines = [
-        "  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in cells
-    ]
-    return "\n".join([title, *lines, ""])
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def write(path: Path, results: dict[str, list[Row]]) -> None:
-    """Write the results whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({"host": describe().as_dict(), **results}, indent=1) + "\n")
-    partial.replace(path)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
-    arguments = parser.parse_args()
-    try:
-        require()
-        native = choose("cffi")
-    except NotRunError as reason:
-        print(f"NOT RUN: {reason}")
-        return 0
+def measure() -> list[Number]:
+    """Measure pairs, single accesses, rendezvous and overlaps, on both backends."""
+    require()
+    native = choose("cffi")
     assert isinstance(native, NativeBackend)
-    results: dict[str, list[Row]] = {"pairs": pairs(native), "accesses": []}
-    results["rendezvous"], results["overlap"] = [], []
+    numbers = pairs(native)
     for backend in (native, choose("ctypes")):
-        results["accesses"] += accesses(backend)
-        met, overlaps = races(backend)
-        results["rendezvous"] += met
-        results["overlap"] += overlaps
-    print(describe().label)
-    for title, rows in results.items():
-        print(table(title, rows))
-    if arguments.json:
-        write(arguments.json, results)
-    lines = missed(results)
-    for line in lines:
-        print(f"MISSED {line}", file=sys.stderr)
-    return 1 if lines else 0
+        numbers += [*accesses(backend), *rendezvous(backend), *overlaps(backend)]
+    return numbers
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("host", ["memslotlib.host.race"], measure))

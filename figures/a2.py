@@ -1,0 +1,73 @@
+"""Appendix A2: what the project measures of itself, each number with its bound and its command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memslotlib.evidence import DATA, Record, read
+from memslotlib.experiments import host_label
+from memslotlib.views.prose import Said, say
+from memslotlib.views.tables import Cell, Table
+
+FILE = "benchmarks.jsonl"
+
+
+def newest(records: Sequence[Record] | None = None) -> list[Record]:
+    """Return the last record of each benchmark, in the order of their names."""
+    records = read(DATA / FILE) if records is None else records
+    last = {record.experiment: record for record in records}
+    return [last[name] for name in sorted(last)]
+
+
+def table(records: Sequence[Record] | None = None) -> Table:
+    """Return one row a number: what was measured, its bound, whether it is kept, its command."""
+    rows = []
+    for record in newest(records):
+        program = record.experiment.removeprefix("bench-")
+        for number in record.result["numbers"]:
+            rows.append(
+                (
+                    number["name"],
+                    f"{number['value']:,.4g} {number['unit']}",
+                    *_bound(number["value"], number["at_most"], number["at_least"]),
+                    f"benchmarks/bench_{program}.py",
+                )
+            )
+    return Table(("What", "Measured", "Bound", "", "Again with"), rows)
+
+
+def source(records: Sequence[Record] | None = None) -> Said:
+    """Return on which host, at which commits and when the numbers were measured."""
+    found = newest(records)
+    if not found:
+        return Said("NOT RUN: nothing is recorded yet. `make bench` measures on your host.")
+    return say(
+        "Measured on {hosts}, commits {commits}, {days}.",
+        hosts="; ".join(sorted({host_label(record) for record in found})),
+        commits=", ".join(sorted({record.provenance.commit for record in found})),
+        days=", ".join(sorted({record.provenance.date[:10] for record in found})),
+    )
+
+
+def mutation(records: Sequence[Record] | None = None) -> Said:
+    """Return the last recorded mutation score of the simulator's tests."""
+    records = read(DATA / "conformance.jsonl") if records is None else records
+    runs = [record for record in records if record.experiment == "mutation"]
+    if not runs:
+        return Said("NOT RUN: no mutation run is recorded.")
+    return say(
+        "{killed:,} of {total:,} mutants killed, {score:.1%}; {survived:,} survive.",
+        **{name: runs[-1].result[name] for name in ("killed", "total", "score", "survived")},
+    )
+
+
+def _bound(value: float, at_most: float | None, at_least: float | None) -> tuple[str, object]:
+    if at_most is not None:
+        return f"at most {at_most:,g}", _kept(value <= at_most)
+    if at_least is not None:
+        return f"at least {at_least:,g}", _kept(value >= at_least)
+    return "", ""
+
+
+def _kept(kept: bool) -> Cell:
+    return Cell("kept", "kept") if kept else Cell("MISSED", "verdict violated")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
-#: Modules that can stand behind /dev/kvm, with the remark that a reader must see next to the name.
-KVM_MODULES = {"kvm_intel": "", "kvm_amd": "", "kvm_pvm": "out of tree"}
+from ..host import describe, missing
+from ..host.backend import default
+from ..host.capabilities import DEVICE
 
 
-def backend(device: Path = Path("/dev/kvm")) -> str:
-    """Return how chapters reach KVM: ``kvm (cffi)``, ``kvm (ctypes)``, or ``sim`` without a device.
+def backend(device: str = DEVICE) -> str:
+    """Return how chapters reach KVM, ``kvm (cffi)`` or ``kvm (ctypes)``, or why they cannot.
 
-    >>> backend(Path("/nonexistent"))
-    'sim'
+    The reason is part of the answer because pages print it: it must not come from an older cache.
+
+    >>> backend("/nonexistent")
+    'sim (/nonexistent: absent; load the module kvm_intel or kvm_amd)'
     """
-    if not os.access(device, os.R_OK | os.W_OK):
-        return "sim"
-    native = importlib.util.find_spec("memslotlib._kvm") is not None
-    return f"kvm ({'cffi' if native else 'ctypes'})"
+    reason = missing(device=device)
+    return f"sim ({reason})" if reason else f"kvm ({default().name})"
 
 
 def kernel() -> str:
@@ -28,13 +28,14 @@ def kernel() -> str:
     return f"{system.sysname} {system.release}"
 
 
-def kvm_module(modules: Path = Path("/sys/module")) -> str:
+def kvm_module(root: Path = Path("/")) -> str:
     """Return the module behind /dev/kvm, an out-of-tree one marked; ``no KVM module`` if none.
+
+    ``root`` is where /sys is looked for.
 
     >>> kvm_module(Path("/nonexistent"))
     'no KVM module'
     """
-    for name, remark in KVM_MODULES.items():
-        if (modules / name).is_dir():
-            return f"{name} ({remark})" if remark else name
-    return "no KVM module"
+    found = describe(root)
+    remark = " (out-of-tree)" if found.out_of_tree else ""
+    return f"{found.module}{remark}" if found.module else "no KVM module"

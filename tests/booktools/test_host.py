@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -15,26 +14,34 @@ from memslotlib.booktools import host
     [
         ("kvm_intel", "kvm_intel"),
         ("kvm_amd", "kvm_amd"),
-        ("kvm_pvm", "kvm_pvm (out of tree)"),
+        ("kvm_pvm", "kvm_pvm (out-of-tree)"),
         ("ext4", "no KVM module"),
     ],
 )
 def test_module_behind_kvm_is_named_and_marked(tmp_path: Path, module: str, told: str) -> None:
-    (tmp_path / module).mkdir()
+    (tmp_path / "sys" / "module" / module).mkdir(parents=True)
 
     assert host.kvm_module(tmp_path) == told
 
 
-@pytest.mark.parametrize(("found", "told"), [(object(), "kvm (cffi)"), (None, "kvm (ctypes)")])
-def test_backend_names_the_native_module_in_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: object, told: str
-) -> None:
+@pytest.mark.needs_kvm
+@pytest.mark.parametrize("wanted", ["cffi", "ctypes"])
+def test_backend_is_the_one_that_chapters_use(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    if wanted == "cffi":
+        pytest.importorskip("memslotlib._kvm", reason="the native module is not built")
+    monkeypatch.setenv("MEMSLOTS_BACKEND", wanted)
+
+    assert host.backend() == f"kvm ({wanted})"
+
+
+def test_without_the_device_the_reason_is_told(tmp_path: Path) -> None:
     device = tmp_path / "kvm"
-    device.touch()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
 
-    assert host.backend(device) == told
+    assert host.backend(str(device)) == (
+        f"sim ({device}: absent; load the module kvm_intel or kvm_amd)"
+    )
 
 
-def test_without_the_device_the_simulator_is_the_backend(tmp_path: Path) -> None:
-    assert host.backend(tmp_path / "kvm") == "sim"
+def test_a_device_that_is_no_kvm_is_told_from_one_that_is_absent() -> None:
+    # Both pages say NOT RUN, but one built here must not be taken for one built there.
+    assert host.backend("/dev/null").startswith("sim (/dev/null: no KVM")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memslotlib.abi import SimVm
-from memslotlib.abi.rules import RULES
+from memslotlib.abi.rule import Rule
+from memslotlib.abi.rules import RULES, rule
 from memslotlib.conformance.cases import Refused
 from memslotlib.conformance.table import CASES, run_cases
 from memslotlib.errors import NotRunError
@@ -26,6 +27,19 @@ class Answers:
 
     by_case: Mapping[str, str]
     who: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rules that one request broke: the later one, and what the attempt can show.
+
+    ``telling``: the errnos differ, so the answer tells which rule refused. ``differs``: the kernel
+    answered otherwise than the simulator.
+    """
+
+    later: str
+    telling: bool
+    differs: bool
 
 
 def simulator() -> Answers:
@@ -81,36 +95,45 @@ def rules(real: Answers) -> Table:
             and case.about == (case.expected.rule,)
         ):
             alone.setdefault(case.expected.rule, case.name)
-    rows = []
-    for number, rule in enumerate(RULES, 1):
-        name = alone.get(rule.id, "")
-        rows.append(
-            (
-                number,
-                rule.id,
-                rule.condition,
-                rule.errno_name,
-                *_answers(rule.source_only, ours.get(name, ""), real.by_case.get(name, "")),
-                rule.source,
-            )
+    rows = [
+        (
+            number,
+            each.id,
+            f"{each.condition} (source only: {each.source_only})"
+            if each.source_only
+            else each.condition,
+            each.errno_name,
+            *_answers(each, alone.get(each.id, ""), ours, real.by_case),
+            each.source,
         )
+        for number, each in enumerate(RULES, 1)
+    ]
     columns = ("", "Rule", "Refused when", "Errno", "Simulator", "Kernel", "Source")
     return Table(columns, rows)
 
 
 def winners(real: Answers) -> Table:
     """Return, for each rule, the later rules that it was tried against, and who won."""
-    beaten: dict[str, list[str]] = {}
-    lost: dict[str, int] = {}
     ours = simulator().by_case
+    tried: dict[str, list[Pair]] = {}
     for case in CASES:
         if len(case.about) == 2 and isinstance(case.expected, Refused):
-            first, second = case.about
-            beaten.setdefault(first, []).append(second)
+            first, second = (rule(name) for name in case.about)
             differs = real.by_case.get(case.name, ours[case.name]) != ours[case.name]
-            lost[first] = lost.get(first, 0) + differs
-    rows = [(rule, len(others), lost[rule], ", ".join(others)) for rule, others in beaten.items()]
-    return Table(("Rule", "Pairs", "Kernel differs", "Checked before"), rows)
+            pair = Pair(second.id, first.errno != second.errno, differs)
+            tried.setdefault(first.id, []).append(pair)
+    rows = [
+        (
+            first,
+            len(pairs),
+            sum(pair.telling for pair in pairs),
+            sum(pair.differs for pair in pairs),
+            ", ".join(dict.fromkeys(pair.later for pair in pairs)),
+        )
+        for first, pairs in tried.items()
+    ]
+    columns = ("Rule", "Pairs", "Told apart by errno", "Kernel differs", "Checked before")
+    return Table(columns, rows)
 
 
 def differences(real: Answers) -> Table:
@@ -154,9 +177,14 @@ def conformance(records: Sequence[Shown] | None = None) -> Said:
     return Said("NOT RUN: no random run is recorded.")
 
 
-def _answers(source_only: str, ours: str, theirs: str) -> tuple[object, object]:
-    if source_only:
-        return Cell("source only", "verdict not-run"), source_only
-    if not theirs:
-        return ours, Cell("NOT RUN", "verdict not-run")
-    return ours, theirs if ours == theirs else Cell(f"{theirs} (differs)", "verdict violated")
+def _answers(
+    rule: Rule, case: str, ours: Mapping[str, str], theirs: Mapping[str, str]
+) -> tuple[object, object]:
+    """Return what the simulator and the kernel answered to the case that breaks this rule alone."""
+    if rule.source_only:
+        return Cell("source only", "aside"), Cell("source only", "aside")
+    if case not in theirs:
+        return ours[case], Cell("NOT RUN", "verdict not-run")
+    if ours[case] == theirs[case]:
+        return ours[case], theirs[case]
+    return ours[case], Cell(f"{theirs[case]} (differs)", "verdict violated")

@@ -80,6 +80,7 @@ class HostRunner:
             "updates": [result.updates],
             "updates_overlapped": [result.updates_overlapped],
             "accesses": [result.accesses],
+            "discarded": [result.discarded],
         }
         # The unit of a trial is an access here: one that overlapped an ioctl.
         verdict = self._verdict(result.holes, result.overlapping, result.overlapping)

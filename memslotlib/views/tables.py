@@ -102,7 +102,7 @@ class Table:
     def _widths(self) -> list[int]:
         lines = [[len(name) for name in self.columns]]
         lines += [[len(cell.text) for cell in row] for row in self._cells()]
-        widths = [max(column) for column in zip(*lines, strict=True)]
+        widths = [max(1, *column) for column in zip(*lines, strict=True)]
         room = WIDTH_COLUMNS - len(_GAP) * (len(widths) - 1)
         while sum(widths) > room and max(widths) > _NARROWEST:
             widths[widths.index(max(widths))] -= 1

@@ -66,3 +66,8 @@ def test_no_line_is_wider_than_a_mail_and_no_word_is_lost(rows):
     for row in rows:
         for cell in row:
             assert all(letter in squeezed for letter in cell.replace(" ", ""))
+
+
+def test_a_table_without_rows_or_with_an_unnamed_column_still_prints():
+    assert Table(("", "b"), []).text == "   b\n-  -"
+    assert Table(("",), [("",)]).text == "\n-\n"

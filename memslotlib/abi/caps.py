@@ -45,6 +45,10 @@ class CapRequest(NamedTuple):
     cap: int
     arg: int
 
+    def fields(self) -> dict[str, int]:
+        """The fields by name, as the ioctl's structure has them."""
+        return {"cap": self.cap, "args[0]": self.arg}
+
 
 def _manual_options(r: CapRequest, s: VmState, old: Slot | None) -> bool:
     allowed = ManualProtect.ENABLE
@@ -146,9 +150,9 @@ def enable(state: VmState, cap: int, args: tuple[int, ...]) -> None:
     large: the rules of CAP_RULES.
     """
     request = CapRequest(cap, args[0] if args else 0)
-    rule = first_broken(_ASKED[_POINT.get(cap, _UNKNOWN)], request, state, None)
+    rule = first_broken(_ASKED[_POINT.get(request.cap, _UNKNOWN)], request, state, None)
     if rule is not None:
-        raise refusal(ENABLE, rule, {"cap": cap, "args[0]": request.arg})
+        raise refusal(ENABLE, rule, request.fields())
     if cap == Cap.MANUAL_DIRTY_LOG_PROTECT2:
         state.manual_protect = request.arg
     elif cap == Cap.EXIT_ON_EMULATION_FAILURE:

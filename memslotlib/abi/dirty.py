@@ -39,7 +39,7 @@ class LogRequest(NamedTuple):
     def fields(self) -> dict[str, int]:
         """The fields by name, as the ioctl's structure has them."""
         names = self._fields[1 : 2 if self.ioctl == GET else None]
-        return dict(zip(names, self[1:], strict=False))
+        return {name: getattr(self, name) for name in names}
 
 
 def _clear_beyond(r: LogRequest, s: VmState, old: Slot | None) -> bool:

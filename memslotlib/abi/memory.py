@@ -83,7 +83,7 @@ class HostMemory:
         if first and self._starts[first - 1] + len(self._areas[first - 1]) >= start:
             first -= 1
         last = bisect_right(self._starts, end)
-        parts = list(zip(self._starts[first:last], self._areas[first:last], strict=True))
+        parts = [(self._starts[n], self._areas[n]) for n in range(first, last)]
         start = min([start, *(at for at, _ in parts)])
         end = max([end, *(at + len(area) for at, area in parts)])
         for at, area in parts:

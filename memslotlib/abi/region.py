@@ -7,6 +7,7 @@ kvm_prepare_memory_region(), kvm_commit_memory_region().
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 
 from ..uapi import AS_ID_SHIFT, PAGE_SHIFT, SLOT_ID_MASK, MemFlag
 from .dirty import fresh_bitmap, protect
@@ -80,22 +81,23 @@ def classify(state: VmState, request: Region, old: Slot | None) -> Change:
 
     Raises KvmError for the first rule that it breaks, but for those asked at the commit.
     """
-    _ask(ANY, state, request, old)
+    ask = partial(_ask, state, request, old)
+    ask(ANY)
     if request.memory_size == 0:
-        _ask(DELETE, state, request, old)
+        ask(DELETE)
         return Change.DELETE
     if old is None:
-        _ask(PLACE, state, request, old)
-        _ask(CREATE, state, request, old)
+        ask(PLACE)
+        ask(CREATE)
         return Change.CREATE
-    _ask(MODIFY, state, request, old)
+    ask(MODIFY)
     if request.base_gfn != old.base_gfn:
-        _ask(PLACE, state, request, old)
+        ask(PLACE)
         return Change.MOVE
     return Change.FLAGS if request.flags != old.flags else Change.NONE
 
 
-def _ask(when: str, state: VmState, request: Region, old: Slot | None) -> None:
+def _ask(state: VmState, request: Region, old: Slot | None, when: str) -> None:
     rule = first_broken(_ASKED[request.ioctl, when], request, state, old)
     if rule is not None:
         raise refusal(request.ioctl, rule, request.fields())

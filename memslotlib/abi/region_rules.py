@@ -67,7 +67,7 @@ class Region(NamedTuple):
     def fields(self) -> dict[str, int]:
         """The fields by name, as the ioctl's structure has them."""
         names = self._fields[1 : 6 if self.ioctl == V1 else None]
-        return dict(zip(names, self[1:], strict=False))
+        return {name: getattr(self, name) for name in names}
 
 
 def _flags_unknown(r: Region, s: VmState, old: Slot | None) -> bool:

@@ -226,6 +226,21 @@ class TestGuestMemfd:
         assert vm.read(GPA, 4, context=EMULATED).data == b"host"
         assert bytes(vm.memory(HVA, 4)) == b"host"
 
+    def test_code_in_it_is_fetched_natively_and_not_by_the_emulator(self):
+        vm, _ = self.bound(1)
+        vm.write(GPA, FETCH_STUB)
+
+        assert vm.fetch(GPA) == Exit("done")
+        with pytest.raises(ValueError, match="686f"):
+            vm.fetch(GPA, context=EMULATED)  # "ho" of the host's memory
+
+    def test_its_pages_come_into_being_one_by_one(self):
+        vm, fd = self.bound(1)
+        vm.write(GPA + PAGE - 1, b"X")
+
+        assert vm._state.gmem_fds[fd].memory.holds(0, PAGE)
+        assert not vm._state.gmem_fds[fd].memory.holds(PAGE, 1)
+
     def test_its_bytes_outlive_the_slot_and_are_found_by_offset(self):
         vm, fd = self.bound(1, page=2)
         vm.write(GPA, b"X")

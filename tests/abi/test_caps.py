@@ -113,9 +113,25 @@ def test_a_switch_is_taken_back_or_not():
     vm.enable_cap(Cap.EXIT_ON_EMULATION_FAILURE, 0)
     assert vm._state.exit_on_emulation_failure is False
 
-    vm.enable_cap(Cap.DISABLE_QUIRKS2, 1)
+    vm.enable_cap(Cap.DISABLE_QUIRKS2, 2)
     vm.enable_cap(Cap.DISABLE_QUIRKS2, 4)
-    assert vm._state.quirks_disabled == 5
+    assert vm._state.quirks_disabled == 6
+
+
+def test_a_new_vm_has_every_switch_off():
+    state = SimVm()._state
+
+    assert state.exit_on_emulation_failure is False
+    assert (state.manual_protect, state.quirks_disabled, state.ring) == (0, 0, None)
+    assert state.created_vcpu is False
+
+
+def test_a_ring_may_be_exactly_as_large_as_what_it_keeps_free():
+    vm = SimVm(policy=HostPolicy(ring_reserved_entries=512))
+
+    assert refused(vm, Cap.DIRTY_LOG_RING, 0x1000) == "ring-smallest"
+    vm.enable_cap(Cap.DIRTY_LOG_RING, 0x2000)
+    assert vm._state.ring.soft_limit == 0
 
 
 def test_a_ring_has_as_many_entries_as_fit():
@@ -144,6 +160,12 @@ def test_guest_memfds_are_numbered_like_descriptors(flags):
     assert [vm.create_guest_memfd(0x1000, flags) for _ in range(3)] == [3, 4, 5]
     assert vm._state.gmem_fds[4].size_bytes == 0x1000
     assert vm._state.gmem_fds[4].flags == flags
+
+
+def test_a_guest_memfd_has_no_flags_unless_asked():
+    vm = SimVm()
+
+    assert vm._state.gmem_fds[vm.create_guest_memfd(0x1000)].flags == 0
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,27 @@ def test_get_protects_only_dirty_pages():
     assert vm._state.mapped == {(0, 0x103): False, (0, 0x104): False, (0, 0): True}
 
 
+def test_get_protects_each_page_so_that_its_next_write_is_seen():
+    vm, pages = a_vm(), [0, 9, 63, 64, 129]
+    for _ in range(2):
+        for page in pages:
+            write(vm, page)
+        assert dirty(vm) == pages
+
+    assert set(vm._state.mapped.values()) == {False}
+
+
+def test_get_protects_up_to_the_next_slot():
+    vm = a_vm(flags=0)
+    vm.set_user_memory_region(2, LOG, 0, 64 * PAGE, HVA)
+    vm.set_user_memory_region(3, LOG, 64 * PAGE, PAGE, HVA)
+    for page in (63, 64):
+        vm.write(page * PAGE, b"!")
+
+    assert dirty(vm, 2) == [63]
+    assert vm._state.mapped == {(0, 63): False, (0, 64): True}
+
+
 def test_clear_protects_only_what_it_cleared():
     vm = a_vm()
     for page in (3, 4, 64, 65):

@@ -98,6 +98,14 @@ def test_memory_does_not_grow_under_a_view_that_is_held():
     assert memory.view(HVA, 2 * PAGE).nbytes == 2 * PAGE
 
 
+def test_a_part_can_be_seen_while_a_view_of_the_whole_is_held():
+    memory = HostMemory()
+    whole = memory.view(HVA, 2 * PAGE)
+    memory.view(HVA + PAGE, 1)[0] = 7
+
+    assert whole[PAGE] == 7
+
+
 def test_a_refused_growth_keeps_every_area_as_it_was():
     memory = HostMemory()
     memory.view(HVA, PAGE)[0] = 1

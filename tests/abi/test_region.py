@@ -155,6 +155,13 @@ class TestMappings:
 
         assert self.gfns(vm) == [0x200]
 
+    def test_without_the_quirk_slots_below_keep_theirs(self):
+        vm = a_vm()
+        vm.enable_cap(Cap.DISABLE_QUIRKS2, 1 << 7)
+        region(self.mapped(vm), slot=2, gpa=0x20_0000, size=0)
+
+        assert self.gfns(vm) == [0x100, 0x103]
+
     def test_other_quirks_have_no_part_in_it(self):
         vm = a_vm()
         vm.enable_cap(Cap.DISABLE_QUIRKS2, 0x7F)
@@ -188,6 +195,17 @@ class TestMappings:
         region(vm, flags=0)
         assert vm._state.mapped[0, 0x100] is True
 
+    def test_enabling_the_log_protects_up_to_the_next_slot(self):
+        vm = a_vm()
+        region(vm, size=PAGE)
+        region(vm, slot=2, gpa=GPA + PAGE)
+        vm.memory(HVA, SIZE)
+        vm.write(GPA, b"!")
+        vm.write(GPA + PAGE, b"!")
+        region(vm, size=PAGE, flags=LOG)
+
+        assert vm._state.mapped == {(0, 0x100): False, (0, 0x101): True}
+
     def test_a_move_that_fails_late_has_dropped_them_and_swapped_twice(self):
         vm = self.mapped(a_vm())
         before = facts(vm)
@@ -195,7 +213,11 @@ class TestMappings:
         with pytest.raises(KvmError) as error:
             region(vm, gpa=1 << 52)
 
-        assert error.value.rule == "gpa-range"
+        assert str(error.value) == (
+            "[Errno 22] KVM_SET_USER_MEMORY_REGION: EINVAL (Invalid argument) slot=0x1 flags=0x0 "
+            "guest_phys_addr=0x10000000000000 memory_size=0x4000 userspace_addr=0x200000000000; "
+            "rule gpa-range"
+        )
         assert self.gfns(vm) == []
         assert vm.generation() == before[0].pop() + 4
         assert facts(vm)[0][:-1] == before[0]
@@ -228,6 +250,12 @@ class TestRefusals:
             "guest_phys_addr=0x100000 memory_size=0x4000 userspace_addr=0x200000000000 "
             "guest_memfd_offset=0x3000 guest_memfd=0x4d; rule gmem-open"
         )
+
+    def test_what_the_second_is_not_given_is_0(self):
+        with pytest.raises(KvmError) as error:
+            a_vm().set_user_memory_region2(1, 4, GPA, SIZE, HVA)
+
+        assert str(error.value).endswith("guest_memfd_offset=0x0 guest_memfd=0x0; rule gmem-file")
 
     @pytest.mark.parametrize(
         ("fields", "rule"),
@@ -399,7 +427,7 @@ class TestGuestMemfd:
 
     def test_without_the_flag_the_fields_mean_nothing(self):
         vm = a_vm()
-        region(vm, guest_memfd=99, guest_memfd_offset=0x123)
+        region(vm, guest_memfd=99, guest_memfd_offset=0x5123)
 
         assert vm.slots()[0][7:] == (0, 0)
 

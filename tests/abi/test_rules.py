@@ -1,68 +1,28 @@
+from pathlib import Path
+
 import pytest
 
 from memslotlib.abi import RULES
 from memslotlib.abi.rule import Rule, asked, first_broken, refusal
 from memslotlib.abi.rules import rule
 
-#: Written from the kernel's source; RULES must say the same, in this order.
-EXPECTED = """
-vm-alive EIO source-only
-readable-argument EFAULT source-only
-v1-flags EINVAL
-slot-id EINVAL
-flags EINVAL
-size-aligned EINVAL
-gpa-aligned EINVAL
-hva-aligned EINVAL
-hva-range EINVAL
-gmem-offset EINVAL
-as-id EINVAL
-gpa-wraps EINVAL
-page-limit EINVAL
-delete-absent EINVAL
-page-count EIO source-only
-page-sum EINVAL source-only
-gmem-immutable EINVAL
-hva-fixed EINVAL
-size-fixed EINVAL
-readonly-fixed EINVAL
-gmem-fixed EINVAL
-overlap EEXIST
-slot-memory ENOMEM source-only
-gmem-open EBADF
-gmem-file EINVAL
-gmem-range EINVAL
-gmem-bound EINVAL
-gpa-range EINVAL
-slot-metadata ENOMEM source-only
-gmem-flags EINVAL
-gmem-size EINVAL
-log-without-ring ENXIO
-log-slot-id EINVAL
-clear-first-aligned EINVAL
-log-absent ENOENT
-clear-range EINVAL
-clear-count-aligned EINVAL
-log-copied EFAULT source-only
-reset-without-ring EINVAL
-manual-options EINVAL
-emulation-options EINVAL
-quirks-known EINVAL
-ring-power-of-two EINVAL
-ring-smallest EINVAL
-ring-largest E2BIG
-ring-once EINVAL
-ring-before-vcpu EINVAL
-cap-known EINVAL
-"""
+#: The published table, word for word: what changes here changes what the book tells its readers.
+TABLE = Path(__file__).with_name("rules.txt")
+
+
+def told(each):
+    """One rule as the table shows it."""
+    lines = [
+        f"{each.id}: {each.errno_name}",
+        f"  {', '.join(each.calls)}: {each.when}",
+        f"  {each.condition}",
+        f"  {each.source}",
+    ]
+    return "\n".join(lines + [f"  source only: {each.source_only}"] * bool(each.source_only)) + "\n"
 
 
 def test_the_table_is_the_kernels_order_with_its_errnos():
-    told = [
-        f"{each.id} {each.errno_name}{' source-only' if each.source_only else ''}" for each in RULES
-    ]
-
-    assert told == EXPECTED.split("\n")[1:-1]
+    assert "\n".join(told(each) for each in RULES) == TABLE.read_text("utf-8")
 
 
 def test_ids_are_unique():
@@ -75,7 +35,6 @@ def test_a_rule_says_in_words_what_a_table_needs(each):
     assert all(call.startswith("KVM_") for call in each.calls)
     for words in (each.when, each.condition, each.source):
         assert words
-        assert "XX" not in words
     assert each.condition[-1] != "."
     assert ".c " in each.source
 

@@ -88,6 +88,12 @@ def test_the_slot_below_is_found_past_itself():
     assert space.overlapping(16, 4, but_id=1) is None
 
 
+def test_a_slot_of_one_page_right_below_is_found_past_itself():
+    below, own = a_slot(slot_id=2, base_gfn=15, npages=1), a_slot(slot_id=1, base_gfn=16)
+
+    assert a_space(below, own).overlapping(15, 2, but_id=1) is below
+
+
 def test_the_slot_above_is_found_past_itself():
     own, above = a_slot(slot_id=1, base_gfn=16), a_slot(slot_id=2, base_gfn=20)
 

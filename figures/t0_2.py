@@ -21,9 +21,8 @@ ROWS = (
     (
         "KVM_EXIT_INTERNAL_ERROR, suberror 1",
         "internal_error",
-        "Nothing that the ABI provides: a crashed guest looks the same. QEMU stops the VM. "
-        "RIP still points at the instruction, so running the vCPU again works once the slot is "
-        "back, if no exception was left queued.",
+        "Stop the VM, as QEMU does; or decide from RIP and its own updates in flight that this was "
+        "the race, forget the queued exception (upstream queues #UD first) and run the vCPU again.",
         "x86.c, handle_emulation_failure()",
     ),
     (

@@ -1,7 +1,7 @@
 /* KVM's ABI as far as this project speaks it, declared here rather than taken from linux/kvm.h:
  * the headers of Debian 12 lack KVM_SET_USER_MEMORY_REGION2 and guest_memfd, and a machine that
  * only builds the book may have none at all. The assertions hold the sizes that the ioctl numbers
- * encode; tests/host/test_layouts.py holds the offsets against memslotlib/host/layouts.py. */
+ * encode; tests/host/test_ioctls.py holds the offsets against memslotlib/host/ioctls.py. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
 
 ``book/claims/*.toml`` holds one ``[[claim]]`` table each. A claim states a property; for each API
 it expects a word from the model and a word from a real kernel, with the reason and the source
-written down before the run. An id, once published, is never reused.
+written down before the recorded run. An id, once published, is never reused.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..interface import Context, Exit
+from ..interface import FETCH_STUB, Context, Exit, check_addressable
 from . import access, caps, dirty, gmem
 from .policy import HostPolicy
 from .region import set_region
@@ -26,8 +26,9 @@ class SimVm:
     Sizes and addresses are in bytes; slots carry their address space in bits 31:16.
 
     Raises KvmError from each ioctl with the kernel's errno and the rule that was broken; ValueError
-    for an access or a number of address spaces that no x86 VM has; OverflowError for a number that
-    does not fit its field of the ioctl's structure.
+    for an access or a number of address spaces that no x86 VM has, and for an access that its
+    context cannot address; OverflowError for a number that does not fit its field of the ioctl's
+    structure.
 
     Source: api.rst, KVM_SET_USER_MEMORY_REGION.
 
@@ -140,19 +141,19 @@ rule overlap
         self, gpa: int, size: int, *, context: Context = Context.LONG64_CPL3, as_id: int = 0
     ) -> Exit:
         """One guest load of 1, 2, 4 or 8 bytes."""
-        self._check_access(size, as_id)
+        self._check_access(gpa, size, context, as_id)
         return access.load(self._state, gpa, size, context, as_id)
 
     def write(
         self, gpa: int, data: bytes, *, context: Context = Context.LONG64_CPL3, as_id: int = 0
     ) -> Exit:
         """One guest store of 1, 2, 4 or 8 bytes."""
-        self._check_access(len(data), as_id)
+        self._check_access(gpa, len(data), context, as_id)
         return access.store(self._state, gpa, data, context, as_id)
 
     def fetch(self, gpa: int, *, context: Context = Context.LONG64_CPL3, as_id: int = 0) -> Exit:
         """One guest instruction fetch; the memory there must hold ``FETCH_STUB``."""
-        self._check_access(2, as_id)
+        self._check_access(gpa, len(FETCH_STUB), context, as_id)
         return access.fetch(self._state, gpa, context, as_id)
 
     def memory(self, hva: int, size: int) -> memoryview:
@@ -193,9 +194,10 @@ rule overlap
     ) -> None:
         self.close()
 
-    def _check_access(self, size_bytes: int, as_id: int) -> None:
+    def _check_access(self, gpa: int, size_bytes: int, context: Context, as_id: int) -> None:
         if size_bytes not in _SIZES_BYTES:
             raise ValueError(f"a guest access has 1, 2, 4 or 8 bytes, not {size_bytes}")
+        check_addressable(gpa, size_bytes, context)
         if not 0 <= as_id < len(self._state.spaces):
             raise ValueError(f"as_id is {as_id}, and the VM has {len(self._state.spaces)}")
 

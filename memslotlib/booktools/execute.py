@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .cachekey import cache_path
 from .paths import BUILD, ROOT, BookError, chapters, settings
@@ -60,12 +61,22 @@ def environment() -> None:
 def run(cache: Path, pages: Sequence[Path]) -> Outcome:
     """Execute those of ``pages`` that ``cache`` does not hold; a failed page stays out of it."""
     from jupyter_cache import get_cache
-    from jupyter_cache.executors import load_executor
 
     started = time.monotonic()
     environment()
     _forget_old_caches(cache)
     store = get_cache(cache)
+    try:
+        ran, failed = _run_stale(store, pages)
+    finally:
+        store.db.dispose()
+    return Outcome(ran, len(pages) - ran - len(failed), failed, time.monotonic() - started)
+
+
+def _run_stale(store: Any, pages: Sequence[Path]) -> tuple[int, dict[Path, str]]:
+    """Execute what ``store`` does not hold; how many ran, and tracebacks of those that failed."""
+    from jupyter_cache.executors import load_executor
+
     for page in pages:
         store.add_nb_to_project(str(page), read_data={"name": "myst_nb_md", "type": "plugin"})
     result = load_executor("local-parallel", store, logger=_quiet_logger()).run_and_cache(
@@ -75,8 +86,7 @@ def run(cache: Path, pages: Sequence[Path]) -> Outcome:
         Path(uri): _cell_and_error(store.get_project_record(uri).traceback)
         for uri in (*result.excepted, *result.errored)
     }
-    ran = len(result.succeeded)
-    return Outcome(ran, len(pages) - ran - len(failed), failed, time.monotonic() - started)
+    return len(result.succeeded), failed
 
 
 def run_or_raise(cache: Path) -> Outcome:

@@ -33,6 +33,7 @@ def test_without_a_compiler_one_line_names_its_packages():
 
 
 def test_without_python_s_headers_one_line_names_their_packages(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", sys.executable)  # Any program that is there, with or without gcc.
     monkeypatch.setattr(build.sysconfig, "get_path", lambda name: str(tmp_path))
 
     assert "Debian: python3-dev, Fedora: python3-devel" in build.missing_tool()

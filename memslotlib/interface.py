@@ -21,6 +21,40 @@ class Context(Enum):
     LONG64_CPL3 = "long64-cpl3"
 
 
+#: Where a guest's addresses end: 32-bit segments, and what the page tables of long mode map.
+REACH_BYTES = {
+    Context.REAL16: 4 << 30,
+    Context.PROT32: 4 << 30,
+    Context.LONG64: 64 << 30,
+    Context.LONG64_CPL3: 64 << 30,
+}
+
+
+def check_reach(gpa: int, size_bytes: int, context: Context) -> None:
+    """Refuse an access that a guest in this context cannot make: it would wrap or fault.
+
+    Raises ValueError unless [gpa, gpa + size_bytes) ends within ``REACH_BYTES``.
+
+    >>> check_reach(0xFFFF_FFFC, 4, Context.PROT32)
+    >>> check_reach(0xFFFF_FFFD, 4, Context.PROT32)
+    Traceback (most recent call last):
+    ValueError: gpa [0xfffffffd, 0x100000001): a prot32 guest addresses [0, 0x100000000)
+    """
+    if gpa < 0 or gpa + size_bytes > REACH_BYTES[context]:
+        raise ValueError(
+            f"gpa [{gpa:#x}, {gpa + size_bytes:#x}): a {context.value} guest addresses"
+            f" [0, {REACH_BYTES[context]:#x})"
+        )
+
+
+class Access(Enum):
+    """What a vCPU does to memory; the value names it in tests and records."""
+
+    LOAD = "load"
+    STORE = "store"
+    FETCH = "fetch"
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """One MMIO exit: the part of an access that KVM handed to userspace, 1 to 8 bytes.

@@ -6,7 +6,7 @@ import errno
 import time
 
 from ..errors import MemslotError
-from ..interface import FETCH_STUB, Context, Exit, Fragment
+from ..interface import FETCH_STUB, Context, Exit, Fragment, check_reach
 from ..uapi import ExitReason
 from . import guest
 from .fds import VcpuFd
@@ -51,7 +51,7 @@ class GuestCpu:
     def load(self, gpa: int, size: int, context: Context) -> Exit:
         """Read ``size`` bytes into a register."""
         rip = guest.program(context, "load", size)
-        seen = self._access(context, guest.regs(rip, rbx=gpa), gpa, size)
+        seen = self._access(context, rip, gpa, size)
         if seen.reason not in ("done", "mmio"):
             return seen
         if guest.wide_through_memory(context, size):
@@ -66,12 +66,11 @@ class GuestCpu:
         rip = guest.program(context, "store", size)
         if guest.wide_through_memory(context, size):
             self._shared(8)[:] = data
-        rax = int.from_bytes(data, "little")
-        return self._access(context, guest.regs(rip, rax=rax, rbx=gpa), gpa, size)
+        return self._access(context, rip, gpa, size, int.from_bytes(data, "little"))
 
     def fetch(self, gpa: int, context: Context) -> Exit:
         """Execute what lies at ``gpa``."""
-        return self._access(context, guest.regs(gpa), gpa, 1)
+        return self._access(context, gpa, gpa, len(FETCH_STUB))
 
     def enter(self, context: Context) -> None:
         """Load the special registers of a context, unless they are loaded."""
@@ -100,12 +99,12 @@ class GuestCpu:
     def _shared(self, size: int) -> memoryview:
         return self.memory[guest.SHARED - guest.BASE :][:size]
 
-    def _access(self, context: Context, regs: bytearray, gpa: int, size: int) -> Exit:
+    def _access(self, context: Context, rip: int, gpa: int, size: int, rax: int = 0) -> Exit:
+        check_reach(gpa, size, context)
         for page in {gpa >> 21, (gpa + size - 1) >> 21}:
-            if page < guest.MAPPED_GIB * 512:
-                self._large_pages[page] &= ~guest.ENTRY_DIRTY
+            self._large_pages[page] &= ~guest.ENTRY_DIRTY
         self.enter(context)
-        self.vcpu.set_regs(regs)
+        self.vcpu.set_regs(guest.regs(rip, rax=rax, rbx=gpa))
         self._alarm.arm(self.time_limit_s)
         try:
             return self._drive(time.monotonic() + self.time_limit_s)

@@ -19,9 +19,10 @@ IN_TREE = frozenset({"kvm_intel", "kvm_amd"})
 class Host:
     """This machine as far as KVM's behaviour may depend on it.
 
-    ``module`` is the vendor module behind ``/dev/kvm`` (empty when none is visible), ``parameters``
-    are its own and kvm's, as "module.name". ``microcode`` is empty where the kernel hides it.
-    ``nested`` tells whether this host is itself a guest.
+    ``module`` is the vendor module behind ``/dev/kvm``, empty when none is visible; when several
+    are loaded it names them all, for nothing tells which one serves. ``parameters`` are theirs and
+    kvm's, as "module.name". ``microcode`` is empty where the kernel hides it. ``nested`` tells
+    whether this host is itself a guest.
     """
 
     kernel: str
@@ -54,12 +55,12 @@ def describe(root: Path = Path("/")) -> Host:
     otherwise the reason why it is not.
     """
     cpu = _cpuinfo(root)
-    module = _vendor_module(root)
+    modules = _vendor_modules(root)
     return Host(
         kernel=platform.release(),
-        module=module,
-        out_of_tree=bool(module) and module not in IN_TREE,
-        parameters=dict(_parameters(root, "kvm", module)),
+        module=", ".join(modules),
+        out_of_tree=not IN_TREE.issuperset(modules),
+        parameters=dict(_parameters(root, "kvm", *modules)),
         cpu=cpu.get("model name", ""),
         vendor=cpu.get("vendor_id", ""),
         microcode=cpu.get("microcode", ""),
@@ -69,13 +70,12 @@ def describe(root: Path = Path("/")) -> Host:
     )
 
 
-def _vendor_module(root: Path) -> str:
-    modules = sorted(path.name for path in (root / "sys/module").glob("kvm_*"))
-    return modules[0] if modules else ""
+def _vendor_modules(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "sys/module").glob("kvm_*"))
 
 
 def _parameters(root: Path, *modules: str) -> Iterator[tuple[str, str]]:
-    for module in filter(None, modules):
+    for module in modules:
         for path in sorted((root / "sys/module" / module / "parameters").glob("*")):
             value = _text(path).strip()
             if value:

@@ -31,7 +31,8 @@ class KvmVm:
     ends, is closed the same way.
 
     Raises NotRunError when this host has no usable KVM, with the reason; KvmError when an ioctl
-    fails; ``access.GuestTimeoutError`` when a guest access does not come back.
+    fails; ValueError for a guest access beyond ``interface.REACH_BYTES``; and
+    ``access.GuestTimeoutError`` when a guest access does not come back.
 
     Source: api.rst, "KVM_CREATE_VM", "KVM_SET_USER_MEMORY_REGION", "KVM_RUN".
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from memslotlib.host import GuestTimeoutError, KvmVm
-from memslotlib.interface import FETCH_STUB, Context, Exit, Fragment
+from memslotlib.interface import FETCH_STUB, REACH_BYTES, Context, Exit, Fragment
 from memslotlib.uapi import MemFlag
 
 from .conftest import GPA, HVA
@@ -127,6 +127,21 @@ def test_an_address_above_four_gib_is_reached_in_long_mode(vm):
 
     assert vm.fetch(1 << 35) == Exit("done")
     assert vm.read((1 << 35) + 0x1000, 1).reason == "mmio"
+
+
+@contexts
+def test_an_access_ends_where_the_guest_s_addresses_do(vm, context):
+    end = REACH_BYTES[context]
+
+    assert vm.read(end - 4, 4, context=context).reason == "mmio"
+    for gpa in (end - 3, end, end + 0x1000, -1):
+        with pytest.raises(ValueError, match=f"a {context.value} guest addresses"):
+            vm.read(gpa, 4, context=context)
+        with pytest.raises(ValueError, match=f"a {context.value} guest addresses"):
+            vm.write(gpa, bytes(4), context=context)
+    with pytest.raises(ValueError, match=f"a {context.value} guest addresses"):
+        vm.fetch(end - 1, context=context)
+    assert vm.read(GPA, 2, context=context) == Exit("done", FETCH_STUB)
 
 
 @pytest.mark.parametrize("size", [0, 3, 16])

@@ -43,6 +43,22 @@ def test_a_module_that_linux_does_not_contain_is_labelled(tmp_path):
     assert "kvm_pvm (out-of-tree), A processor" in host.label
 
 
+def test_every_loaded_module_is_named_and_one_from_elsewhere_is_enough(tmp_path):
+    root = tree(tmp_path, "kvm_intel")
+    (root / "sys/module/kvm_pvm/parameters").mkdir(parents=True)
+    (root / "sys/module/kvm_pvm/parameters/switch").write_text("1\n")
+
+    host = describe(root)
+
+    assert host.module == "kvm_intel, kvm_pvm"
+    assert host.out_of_tree
+    assert host.parameters == {
+        "kvm.tdp_mmu": "N",
+        "kvm_intel.knob": "Y",
+        "kvm_pvm.switch": "1",
+    }
+
+
 def test_what_cannot_be_read_stays_empty(tmp_path):
     host = describe(tmp_path)
 

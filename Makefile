@@ -57,8 +57,7 @@ bench: $(VENV)/.test native ## Measure: the programs in benchmarks/, one after t
 
 .PHONY: mutate
 mutate: $(VENV)/.mutate native ## Change the simulator's code line by line and see that a test notices
-	$(BIN)/python -m mutmut run
-	$(BIN)/python -m mutmut results
+	$(BIN)/python tools/mutate.py $(MUTATE_ARGS)
 
 .PHONY: sweep
 sweep: ## Many runs over many machines (a later part of the work)

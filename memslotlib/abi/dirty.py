@@ -106,7 +106,7 @@ RESET_RULES: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 
-_ASKED = {call: asked(LOG_RULES, call, _ANY) for call in (GET, CLEAR)}
+_ASKED = {call: asked((*LOG_RULES, *RESET_RULES), call, _ANY) for call in (GET, CLEAR, RESET)}
 
 
 def fresh_bitmap(state: VmState, npages: int) -> bytearray:
@@ -168,8 +168,10 @@ def clear_log(state: VmState, number: int, first_page: int, num_pages: int, bitm
 
 def reset_rings(state: VmState) -> int:
     """Answer KVM_RESET_DIRTY_RINGS: re-protect harvested pages, skip those that are gone."""
-    if state.ring is None:
-        raise refusal(RESET, RESET_RULES[0], {})
+    rule = first_broken(_ASKED[RESET], None, state, None)
+    if rule is not None:
+        raise refusal(RESET, rule, {})
+    assert state.ring is not None
     taken = state.ring.reset()
     for number, offset in taken:
         slot = state.slot(number)

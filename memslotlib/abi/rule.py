@@ -29,7 +29,7 @@ class Rule:
     errno: int
     condition: str
     source: str
-    broken: Test | None = None
+    broken: Test | None
     source_only: str = ""
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from .ring import DirtyRing
 from .slots import AddressSpace, Slot
 
 #: Flag of KVM_CREATE_GUEST_MEMFD, since Linux 6.18: userspace may map it, and the guest uses it.
-GUEST_MEMFD_FLAG_MMAP = 1 << 0
+GUEST_MEMFD_FLAG_MMAP = 1
 
 
 @dataclass(slots=True)

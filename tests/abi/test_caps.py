@@ -67,6 +67,7 @@ def refused(vm, cap, *args):
         (Cap.DIRTY_LOG_RING_WITH_BITMAP, 0, "cap-known"),
         (Cap.USER_MEMORY, 0, "cap-known"),
         (Cap.DIRTY_LOG_RING, 0, "ring-power-of-two"),
+        (Cap.DIRTY_LOG_RING, 1, "ring-smallest"),
         (Cap.DIRTY_LOG_RING, 0x800, "ring-smallest"),
         (Cap.DIRTY_LOG_RING, 0x1000, None),
         (Cap.DIRTY_LOG_RING, 0x1800, "ring-power-of-two"),

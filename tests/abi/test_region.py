@@ -75,6 +75,9 @@ class TestChanges:
         assert vm.generation(0) == before + 2 * steps
         assert vm.generation(1) == 1
 
+    def test_a_change_has_a_name_to_print(self):
+        assert [change.value for change in Change] == ["create", "delete", "move", "flags", "no-op"]
+
     def test_a_generation_names_its_address_space(self):
         vm = a_vm()
         assert (vm.generation(0), vm.generation(1)) == (0, 1)

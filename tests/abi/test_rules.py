@@ -35,6 +35,7 @@ def test_a_rule_says_in_words_what_a_table_needs(each):
     assert all(call.startswith("KVM_") for call in each.calls)
     for words in (each.when, each.condition, each.source):
         assert words
+    assert isinstance(each.source_only, str)
     assert each.condition[-1] != "."
     assert ".c " in each.source
 

@@ -116,43 +116,13 @@ class Exit:
         return "".join(words)
 
 
-def addressable_size_bytes(context: Context) -> int:
-    """Return how many bytes of guest-physical memory a guest in this context can name.
-
-    32-bit addresses without paging, and the 64 GiB that the long-mode guest's page tables map.
-
-    >>> [addressable_size_bytes(context) >> 30 for context in (Context.REAL16, Context.LONG64)]
-    [4, 64]
-    """
-    return 4 << 30 if context in (Context.REAL16, Context.PROT32) else 64 << 30
-
-
-def check_addressable(gpa: int, size_bytes: int, context: Context) -> None:
-    """Refuse an access that would not reach the address asked for.
-
-    Raises ValueError when [gpa, gpa + size_bytes) is not within what the context can address: the
-    guest would access another address, or fault on its own page tables.
-
-    >>> check_addressable((4 << 30) - 8, 8, Context.PROT32)
-    >>> check_addressable((4 << 30) - 7, 8, Context.PROT32)
-    Traceback (most recent call last):
-    ValueError: prot32 addresses [0x0, 0x100000000): no access of 8 bytes at gpa 0xfffffff9
-    """
-    limit = addressable_size_bytes(context)
-    if not 0 <= gpa <= limit - size_bytes:
-        raise ValueError(
-            f"{context.value} addresses [0x0, {limit:#x}): "
-            f"no access of {size_bytes} bytes at gpa {gpa:#x}"
-        )
-
-
 class Vm(Protocol):
     """The calls that both backends answer; every failing ioctl raises ``KvmError``.
 
     ``slot`` carries the address space in bits 31:16 and the id in bits 15:0. Sizes and addresses
     are in bytes; bitmaps are little-endian, bit 0 of byte 0 is the slot's first page, padded to a
     multiple of 64 bits. The vCPU that makes guest accesses is created by the first access; one that
-    its context cannot address raises ValueError (:func:`check_addressable`).
+    its context cannot address raises ValueError (:func:`check_reach`).
     """
 
     def set_user_memory_region(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..interface import FETCH_STUB, Context, Exit, check_addressable
+from ..interface import FETCH_STUB, Context, Exit, check_reach
 from . import access, caps, dirty, gmem
 from .policy import HostPolicy
 from .region import set_region
@@ -197,7 +197,7 @@ rule overlap
     def _check_access(self, gpa: int, size_bytes: int, context: Context, as_id: int) -> None:
         if size_bytes not in _SIZES_BYTES:
             raise ValueError(f"a guest access has 1, 2, 4 or 8 bytes, not {size_bytes}")
-        check_addressable(gpa, size_bytes, context)
+        check_reach(gpa, size_bytes, context)
         if not 0 <= as_id < len(self._state.spaces):
             raise ValueError(f"as_id is {as_id}, and the VM has {len(self._state.spaces)}")
 

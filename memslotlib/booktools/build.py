@@ -25,6 +25,8 @@ PLAIN_HTML = BUILD / "sphinx"
 LOCK = BUILD / ".lock"
 #: Warnings are errors, references must resolve, and every problem is told before the build fails.
 STRICT = ("-W", "-n", "--keep-going")
+#: The exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
 
 
 def build(*, plain: bool = False) -> Path:
@@ -87,10 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     print(f"the book is at {index} ({time.monotonic() - started:.1f} s)")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == INTERRUPTED:
+        sys.stdout.flush()
+        # Without exit hooks: nbclient's would complain of the kernels that were killed.
+        os._exit(status)
+    sys.exit(status)

@@ -12,10 +12,15 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
+from jupyter_core.utils import ensure_event_loop
 
 from .cachekey import cache_path
 from .paths import BUILD, ROOT, BookError, chapters, settings
@@ -76,17 +81,54 @@ def run(cache: Path, pages: Sequence[Path]) -> Outcome:
 def _run_stale(store: Any, pages: Sequence[Path]) -> tuple[int, dict[Path, str]]:
     """Execute what ``store`` does not hold; how many ran, and tracebacks of those that failed."""
     from jupyter_cache.executors import load_executor
+    from jupyter_cache.executors.basic import ExecutionWorkerLocalSerial, ProcessData
 
     for page in pages:
         store.add_nb_to_project(str(page), read_data={"name": "myst_nb_md", "type": "plugin"})
-    result = load_executor("local-parallel", store, logger=_quiet_logger()).run_and_cache(
-        filter_uris=[str(page) for page in pages], timeout=settings()["execute"]["timeout"]
+    logger = _quiet_logger()
+    stale = load_executor("local-serial", store, logger=logger).get_records(
+        [str(page) for page in pages], clear_tracebacks=True
     )
+    timeout = settings()["execute"]["timeout"]
+    jobs = [ProcessData(record.pk, record.uri, store, timeout, False) for record in stale]
+    ended = _all_at_once(ExecutionWorkerLocalSerial(logger), jobs, logger)
     failed = {
         Path(uri): _cell_and_error(store.get_project_record(uri).traceback)
-        for uri in (*result.excepted, *result.errored)
+        for status, uri in ended
+        if status
     }
-    return len(result.succeeded), failed
+    return len(ended) - len(failed), failed
+
+
+def _all_at_once(
+    work: Callable[[Any], tuple[int, str]], jobs: Sequence[Any], logger: logging.Logger
+) -> list[tuple[int, str]]:
+    """Do the jobs, one thread each: every chapter computes in a kernel, a process of its own.
+
+    Ctrl-C kills the kernels. jupyter-cache's own pool of processes would wait for ever instead: its
+    workers are told to end by a signal that nbclient takes for its own purposes.
+    """
+
+    def one_job(job: Any) -> tuple[int, str]:
+        # nbclient takes the loop that the thread already has, and closes none.
+        with closing(ensure_event_loop()):
+            return work(job)
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+    doing = [pool.submit(one_job, job) for job in jobs]
+    try:
+        return [one.result() for one in doing]
+    except BaseException:
+        logger.disabled = True  # That a killed kernel died is no news.
+        pool.shutdown(wait=False, cancel_futures=True)
+        while not all(one.done() for one in doing):
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            wait(doing, timeout=0.1)
+        raise
+    finally:
+        pool.shutdown()
 
 
 def run_or_raise(cache: Path) -> Outcome:

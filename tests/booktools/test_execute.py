@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from memslotlib.booktools import execute
@@ -60,6 +65,55 @@ def test_good_page_is_cached_and_bad_page_is_reported(book: Path) -> None:
     assert "\x1b" not in told
     assert (second.ran, second.up_to_date, second.failed) == (0, 1, {})
     assert any("42" in nb.read_text() for nb in cache.rglob("*.ipynb"))
+
+
+ENDLESS = """
+import os
+import pathlib
+import subprocess
+child = subprocess.Popen(["sleep", "300"])
+pathlib.Path("pids.partial").write_text(f"{os.getpid()} {child.pid}")
+pathlib.Path("pids.partial").rename("pids")
+child.wait()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_chapter_s_kernel_and_what_it_started(book: Path) -> None:
+    page = _page(book, "endless.md", ENDLESS)
+    cache = book.parent / "caches" / "one"
+    code = (
+        "from pathlib import Path; from memslotlib.booktools import execute;"
+        f"execute.run(Path({str(cache)!r}), [Path({str(page)!r})])"
+    )
+    build = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    try:
+        pids = _awaited(book / "pids").read_text().split()
+        build.send_signal(signal.SIGINT)
+        _, told = build.communicate(timeout=60)
+    finally:
+        build.kill()
+        build.wait()
+
+    assert told.rstrip().endswith(b"KeyboardInterrupt")
+    assert len(pids) == 2
+    assert not any(_runs(int(pid)) for pid in pids)
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process runs; one that is dead may still wait for somebody to notice."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _awaited(path: Path) -> Path:
+    """Wait for a file, within reason."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return path
 
 
 def test_failed_page_ends_the_build_with_its_name(

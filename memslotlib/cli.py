@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except MemslotError as error:
+    except (MemslotError, OSError) as error:
         print(f"memslots: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--context", default=Context.LONG64_CPL3.value, choices=[c.value for c in Context]
     )
-    run.add_argument("--updates", type=int, default=experiments.UPDATES)
+    run.add_argument("--updates", type=_positive, default=experiments.UPDATES)
     run.set_defaults(command=_run)
 
     listing = commands.add_parser("claims", help="list the claims and what they expect")
@@ -59,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("folder", type=Path, nargs="?", default=evidence.DATA)
     show.set_defaults(command=_show)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -111,7 +118,10 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    for path in sorted(options.folder.glob("*.jsonl")):
+    paths = sorted(options.folder.glob("*.jsonl"))
+    if not paths:
+        raise MemslotError(f"{options.folder}: no records (*.jsonl) here")
+    for path in paths:
         for number, record in enumerate(evidence.read(path), 1):
             print(f"{path.name}:{number}  {record.provenance.date}  {record.experiment}")
             print(f"    {dict(record.parameters)}: {record.summary}")

@@ -52,6 +52,23 @@ def test_showing_lists_every_record_and_refuses_a_damaged_one(few, tmp_path, cap
     assert "a.jsonl:1: its digest is None" in capsys.readouterr().err
 
 
+def test_a_folder_without_records_and_one_that_cannot_be_written_are_named(few, tmp_path, capsys):
+    assert cli.main(["evidence", "show", str(tmp_path)]) == 2
+    assert f"{tmp_path}: no records" in capsys.readouterr().err
+
+    (tmp_path / "file").touch()
+    assert cli.main(["evidence", "record", "--into", str(tmp_path / "file" / "in")]) == 2
+    assert capsys.readouterr().err.startswith("memslots: [Errno 20] Not a directory:")
+
+
+@pytest.mark.parametrize("updates", ["0", "-5", "some"])
+def test_a_number_of_updates_that_is_none_is_refused(updates, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "delete-create+load", "--updates", updates])
+    assert caught.value.code == 2
+    assert updates in capsys.readouterr().err
+
+
 def test_interrupted_by_the_user_it_says_so(few, tmp_path, capsys, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,17 @@ from .verdict import Verdict, Word
 
 #: Updates of one race; the figure that the book's tables are about.
 UPDATES = 300
-#: Updates of one overlap run: nothing seen in so many is less than one in a thousand, with 95 %.
+#: Updates of one overlap by the guest that most hosts run on the processor: nothing seen in so many
+#: is less than one in a thousand, with 95 %.
 OVERLAP_UPDATES = 3000
+#: Times that one ioctl is held.
+HOLDS = 20
 CONFORMANCE_CALLS = 100_000
 CONFORMANCE_SEED = 1979276
 
+#: What kvm_pvm interprets and other hosts may.
 INTERPRETED = (Context.REAL16, Context.PROT32, Context.LONG64)
+HELD_CONTEXTS = (Context.LONG64_CPL3, Context.LONG64)
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,16 @@ def _races() -> Iterator[Experiment]:
     for test in litmus.TESTS.values():
         for context in Context:
             yield _race(test.name, "today", context, Method.RENDEZVOUS, UPDATES)
-            for api in test.apis:
-                yield _race(test.name, api, context, Method.FREE_RUNNING, UPDATES)
-        for api in test.apis:
-            yield _race(test.name, api, Context.LONG64_CPL3, Method.OVERLAP, OVERLAP_UPDATES)
+        for context, api in product(Context, test.apis):
+            # An ioctl that returns at once is over before an interpreted guest makes an access.
+            if api == "none" and context in INTERPRETED:
+                continue
+            updates = UPDATES if context in INTERPRETED else OVERLAP_UPDATES
+            yield _race(test.name, api, context, Method.OVERLAP, updates)
+        for context, api in product(HELD_CONTEXTS, test.apis):
+            # Nothing to hold: it publishes nothing and waits for nobody.
+            if api != "none":
+                yield _race(test.name, api, context, Method.HELD, HOLDS)
 
 
 def _race(name: str, api: str, context: Context, method: Method, updates: int) -> Experiment:
@@ -158,19 +170,22 @@ def host_label(record: Record) -> str:
 
 
 def _cases() -> Experiment:
-    code = ("memslotlib.conformance.table", "memslotlib.host.vm")
+    code = (
+        "memslotlib.conformance.table",
+        "memslotlib.conformance.hostpolicy",
+        "memslotlib.host.vm",
+    )
     return Experiment("cases", {}, "conformance.jsonl", code, measure_cases)
 
 
 def measure_cases(parameters: Mapping[str, Any]) -> Measured:
     """Run the table of cases on this host's kernel; NotRunError when there is none."""
-    from .abi.policy import HostPolicy
+    from .conformance.hostpolicy import this_host
     from .conformance.table import run_cases
     from .host import KvmVm, require
-    from .host.describe import describe
 
     require()
-    rows = list(run_cases(KvmVm, HostPolicy.of(describe().module)))
+    rows = list(run_cases(KvmVm, this_host().policy))
     answers = {row.case.name: str(row.answer) for row in rows if row.answer is not None}
     differ = [row.case.name for row in rows if not row.agrees]
     return Measured(
@@ -180,7 +195,12 @@ def measure_cases(parameters: Mapping[str, Any]) -> Measured:
 
 def _conformance() -> Experiment:
     parameters = {"calls": CONFORMANCE_CALLS, "seed": CONFORMANCE_SEED}
-    code = ("memslotlib.conformance.generate", "memslotlib.abi.vm", "memslotlib.host.vm")
+    code = (
+        "memslotlib.conformance.generate",
+        "memslotlib.conformance.hostpolicy",
+        "memslotlib.abi.vm",
+        "memslotlib.host.vm",
+    )
     return Experiment("conformance", parameters, "conformance.jsonl", code, measure_conformance)
 
 
@@ -189,16 +209,18 @@ def measure_conformance(parameters: Mapping[str, Any]) -> Measured:
 
     Raises MismatchError at the first difference: there is no record of a run that found one.
     """
-    from .abi import SimVm
-    from .abi.policy import HostPolicy
     from .conformance.generate import random_run
+    from .conformance.hostpolicy import this_host
     from .host import KvmVm, require
-    from .host.describe import describe
 
     require()
-    policy = HostPolicy.of(describe().module)
+    host = this_host()
     coverage = random_run(
-        lambda: SimVm(policy=policy), KvmVm, parameters["calls"], parameters["seed"]
+        host.simulator,
+        KvmVm,
+        parameters["calls"],
+        parameters["seed"],
+        guest_memfd=host.policy.guest_memfd,
     )
     calls = coverage.pop("calls")
     return Measured({"calls": calls, "mismatches": 0}, {"coverage": dict(sorted(coverage.items()))})

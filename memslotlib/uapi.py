@@ -27,6 +27,8 @@ SLOT_ID_MASK = (1 << AS_ID_SHIFT) - 1
 DIRTY_RING_MAX_ENTRIES = 65536
 DIRTY_RING_ENTRY_SIZE_BYTES = 16
 DIRTY_RING_RESERVED_ENTRIES = 64
+#: Entries of a processor's own buffer of written pages (page-modification logging, Intel).
+PML_ENTRIES = 512
 
 
 class MemFlag(IntFlag):
@@ -58,6 +60,7 @@ class Cap(IntEnum):
     GUEST_MEMFD = 234
     VM_TYPES = 235
     PRE_FAULT_MEMORY = 236
+    GUEST_MEMFD_FLAGS = 244
 
 
 class ManualProtect(IntFlag):

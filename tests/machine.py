@@ -1,21 +1,26 @@
 """The Hypothesis machine that asks the simulator and this host's kernel the same calls."""
 
+from functools import cache
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from memslotlib.abi import SimVm
-from memslotlib.abi.policy import HostPolicy
 from memslotlib.conformance.differential import Pair
 from memslotlib.conformance.generate import Generator
+from memslotlib.conformance.hostpolicy import this_host
 from memslotlib.host import KvmVm
-from memslotlib.host.describe import describe
 
 rngs = st.randoms(use_true_random=False)
 
 
+@cache
+def host():
+    return this_host()
+
+
 def simulator():
-    return SimVm(policy=HostPolicy.of(describe().module))
+    return host().simulator()
 
 
 class Machine(RuleBasedStateMachine):
@@ -26,7 +31,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(ring=st.booleans(), rng=rngs)
     def start(self, ring, rng):
         self.pair = Pair(simulator(), KvmVm())
-        self.generator = Generator(rng, dirty_ring=ring)
+        self.generator = Generator(rng, dirty_ring=ring, guest_memfd=host().policy.guest_memfd)
         for operation in self.generator.preamble():
             self.pair.step(operation)
 
@@ -70,6 +75,18 @@ class Machine(RuleBasedStateMachine):
     @rule(rng=rngs)
     def bind_gmem(self, rng):
         self.ask(rng, Generator.bind_gmem)
+
+    @rule(rng=rngs)
+    def check_capability(self, rng):
+        self.ask(rng, Generator.check_capability)
+
+    @rule(rng=rngs)
+    def log_later(self, rng):
+        self.ask(rng, Generator.log_later)
+
+    @rule(rng=rngs)
+    def recreate_smaller(self, rng):
+        self.ask(rng, Generator.recreate_smaller)
 
     @rule(rng=rngs)
     def reap(self, rng):

@@ -83,12 +83,12 @@ def test_unknown_names_list_what_there_is():
 @pytest.mark.parametrize("access", list(Access))
 @pytest.mark.parametrize("api", list(litmus.UPDATES))
 def test_the_kernel_answers_at_each_boundary_as_the_simulator_predicts(access, api):
+    from memslotlib.conformance.hostpolicy import this_host
     from memslotlib.host import KvmVm
-    from memslotlib.host.describe import describe
 
-    policy = HostPolicy.of(describe().module)
+    simulator = this_host().simulator
     test = litmus.get(f"delete-create+{access.value}")
-    simulated = BoundaryRunner(lambda: SimVm(policy=policy))
+    simulated = BoundaryRunner(simulator)
     for context in Context:
         real = BoundaryRunner(KvmVm).outcomes(test, api, context)
         assert real == simulated.outcomes(test, api, context), context

@@ -119,8 +119,7 @@ def _enter(
 
 def _fault_in(state: VmState, gfn: int, as_id: int, is_write: bool) -> Path:
     """Map one page as a native access needs it."""
-    writable = state.mapped.get((as_id, gfn))
-    if writable or (writable is not None and not is_write):
+    if state.mmu.serves((as_id, gfn), is_write=is_write):
         return Path.NATIVE
     slot = state.spaces[as_id].find(gfn)
     if slot is None or (is_write and slot.readonly):
@@ -129,7 +128,7 @@ def _fault_in(state: VmState, gfn: int, as_id: int, is_write: bool) -> Path:
     if not memory.holds(at, PAGE_SIZE):
         return Path.EFAULT
     writable = not slot.readonly and (is_write or state.policy.reads_mark_dirty)
-    state.mapped[as_id, gfn] = writable
+    state.mmu.map((as_id, gfn), writable=writable)
     if writable:
         mark(state, slot, gfn)
     return Path.RING_FULL if _ring_full(state) else Path.NATIVE

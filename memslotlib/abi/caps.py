@@ -45,6 +45,11 @@ class CapRequest(NamedTuple):
     cap: int
     arg: int
 
+    @property
+    def ring_size_bytes(self) -> int:
+        """The argument as a ring's size, of which the kernel looks at the low 32 bits."""
+        return self.arg & 0xFFFF_FFFF
+
     def fields(self) -> dict[str, int]:
         """The fields by name, as the ioctl's structure has them."""
         return {"cap": self.cap, "args[0]": self.arg}
@@ -59,7 +64,11 @@ def _manual_options(r: CapRequest, s: VmState, old: Slot | None) -> bool:
 
 def _ring_too_small(r: CapRequest, s: VmState, old: Slot | None) -> bool:
     reserved_bytes = s.policy.ring_reserved_entries * DIRTY_RING_ENTRY_SIZE_BYTES
-    return r.arg < reserved_bytes or r.arg < PAGE_SIZE
+    return r.ring_size_bytes < reserved_bytes or r.ring_size_bytes < PAGE_SIZE
+
+
+def _ring_ragged(r: CapRequest, s: VmState, old: Slot | None) -> bool:
+    return r.ring_size_bytes == 0 or r.ring_size_bytes & (r.ring_size_bytes - 1) != 0
 
 
 _GENERIC = "kvm_main.c kvm_vm_ioctl_enable_cap_generic()"
@@ -87,9 +96,9 @@ CAP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "ring-power-of-two", _CALLS, _RING, errno.EINVAL,
-        "the size in bytes is 0 or no power of two",
+        "the size in bytes (the low 32 bits of the argument) is 0 or no power of two",
         _ENABLE_RING,
-        lambda r, s, old: r.arg == 0 or r.arg & (r.arg - 1) != 0,
+        _ring_ragged,
     ),
     Rule(
         "ring-smallest", _CALLS, _RING, errno.EINVAL,
@@ -101,7 +110,7 @@ CAP_RULES: tuple[Rule, ...] = (
         "ring-largest", _CALLS, _RING, errno.E2BIG,
         f"the ring has more than {DIRTY_RING_MAX_ENTRIES} entries",
         _ENABLE_RING,
-        lambda r, s, old: r.arg > _RING_MAX_SIZE_BYTES,
+        lambda r, s, old: r.ring_size_bytes > _RING_MAX_SIZE_BYTES,
     ),
     Rule(
         "ring-once", _CALLS, _RING, errno.EINVAL,
@@ -117,7 +126,7 @@ CAP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "cap-known", _CALLS, _UNKNOWN, errno.EINVAL,
-        "a capability that this VM cannot enable",
+        "a capability that the kernel cannot enable, or that the simulator does not model",
         _X86,
         lambda r, s, old: True,
     ),
@@ -127,17 +136,25 @@ _ASKED = {when: asked(CAP_RULES, ENABLE, when) for when in (*_POINT.values(), _U
 
 
 def check_extension(state: VmState, cap: int) -> int:
-    """Return what the VM says of a capability; 0 where it has none."""
+    """Return what the VM says of a capability; 0 where it has none.
+
+    A kernel with one address space does not know the question how many there are, and says 0.
+
+    Source: Linux 6.18, virt/kvm/kvm_main.c kvm_vm_ioctl_check_extension_generic();
+    arch/x86/kvm/x86.c kvm_vm_ioctl_check_extension().
+    """
+    smm = len(state.spaces) > 1
     answers: dict[int, int] = {
         **FIXED_CAPS,
         Cap.NR_MEMSLOTS: USER_MEM_SLOTS,
-        Cap.X86_SMM: int(len(state.spaces) == 2),
-        Cap.MULTI_ADDRESS_SPACE: len(state.spaces),
+        Cap.X86_SMM: int(smm),
+        Cap.MULTI_ADDRESS_SPACE: len(state.spaces) if smm else 0,
         Cap.MANUAL_DIRTY_LOG_PROTECT2: int(ManualProtect.ENABLE | ManualProtect.INITIALLY_SET),
         Cap.DIRTY_LOG_RING: _RING_MAX_SIZE_BYTES,
         Cap.DIRTY_LOG_RING_ACQ_REL: _RING_MAX_SIZE_BYTES,
         Cap.DISABLE_QUIRKS2: state.policy.quirks,
-        Cap.GUEST_MEMFD: 1,
+        Cap.GUEST_MEMFD: int(state.policy.guest_memfd),
+        Cap.GUEST_MEMFD_FLAGS: state.policy.guest_memfd_flags,
         Cap.VM_TYPES: 1,
     }
     return answers.get(cap, 0)
@@ -160,5 +177,5 @@ def enable(state: VmState, cap: int, args: tuple[int, ...]) -> None:
     elif cap == Cap.DISABLE_QUIRKS2:
         state.quirks_disabled |= request.arg
     else:
-        entries = request.arg // DIRTY_RING_ENTRY_SIZE_BYTES
+        entries = request.ring_size_bytes // DIRTY_RING_ENTRY_SIZE_BYTES
         state.ring = DirtyRing(entries, state.policy.ring_reserved_entries)

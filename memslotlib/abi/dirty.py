@@ -4,8 +4,8 @@ A bit of a slot's bitmap is an offset in the slot, so a moved slot takes its bit
 addresses; so is an entry of the ring.
 
 Source: Linux 6.18, virt/kvm/kvm_main.c mark_page_dirty_in_slot(), kvm_get_dirty_log_protect(),
-kvm_clear_dirty_log_protect(); virt/kvm/dirty_ring.c kvm_reset_dirty_gfn(); api.rst,
-KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG.
+kvm_clear_dirty_log_protect(); virt/kvm/dirty_ring.c kvm_reset_dirty_gfn();
+arch/x86/kvm/x86.c kvm_mmu_slot_apply_flags(); api.rst, KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import errno
 from typing import NamedTuple
 
 from ..uapi import AS_ID_SHIFT, SLOT_ID_MASK, USER_MEM_SLOTS, ManualProtect
+from .ring import BATCH_PAGES, batches
 from .rule import Rule, asked, first_broken, refusal
 from .slots import Slot
 from .state import VmState, bitmap_size_bytes
@@ -104,6 +105,12 @@ RESET_RULES: tuple[Rule, ...] = (
         "kvm_main.c kvm_vm_ioctl_reset_dirty_pages()",
         lambda r, s, old: s.ring is None,
     ),
+    Rule(
+        "reset-interrupted", (RESET,), _ANY, errno.EINTR,
+        "a signal is pending; the batch gathered by then is taken back and not protected again",
+        "dirty_ring.c kvm_dirty_ring_reset(), since Linux 6.17",
+        None, "no signal is sent to the thread that resets",
+    ),
 )  # fmt: skip
 
 _ASKED = {call: asked((*LOG_RULES, *RESET_RULES), call, _ANY) for call in (GET, CLEAR, RESET)}
@@ -128,21 +135,24 @@ def mark(state: VmState, slot: Slot, gfn: int) -> None:
 
 
 def protect(state: VmState, slot: Slot) -> None:
-    """Write-protect a slot when its logging starts; with INITIALLY_SET every bit is set instead."""
-    if state.manual_protect & _INITIALLY_SET and state.ring is None:
+    """Write-protect a slot when its logging starts.
+
+    With INITIALLY_SET nothing is protected, as every bit of the bitmap is set instead: also under a
+    ring, where there is no bitmap, so that pages that were writable are written unseen.
+    """
+    if state.manual_protect & _INITIALLY_SET:
         return
-    for as_id, gfn in state.mapped:
-        if as_id == slot.as_id and slot.base_gfn <= gfn < slot.end_gfn:
-            state.mapped[as_id, gfn] = False
+    state.mmu.protect(place for place in state.mmu.mapped if slot.covers(place))
 
 
 def _protect_marked(state: VmState, slot: Slot, first_page: int, bits: bytes) -> None:
     """Write-protect the pages whose bits are set, bit 0 being ``first_page`` of the slot."""
-    first_gfn = slot.base_gfn + first_page
-    for as_id, gfn in state.mapped:
-        bit = gfn - first_gfn
-        if as_id == slot.as_id and 0 <= bit < len(bits) * 8 and bits[bit >> 3] >> (bit & 7) & 1:
-            state.mapped[as_id, gfn] = False
+    first_gfn, mask = slot.base_gfn + first_page, int.from_bytes(bits, "little")
+    state.mmu.protect(
+        (as_id, gfn)
+        for as_id, gfn in state.mmu.mapped
+        if as_id == slot.as_id and gfn >= first_gfn and mask >> (gfn - first_gfn) & 1
+    )
 
 
 def get_log(state: VmState, number: int) -> bytes:
@@ -167,19 +177,28 @@ def clear_log(state: VmState, number: int, first_page: int, num_pages: int, bitm
 
 
 def reset_rings(state: VmState) -> int:
-    """Answer KVM_RESET_DIRTY_RINGS: re-protect harvested pages, skip those that are gone."""
+    """Answer KVM_RESET_DIRTY_RINGS: re-protect harvested pages, batch by batch."""
     rule = first_broken(_ASKED[RESET], None, state, None)
     if rule is not None:
         raise refusal(RESET, rule, {})
     assert state.ring is not None
     taken = state.ring.reset()
-    for number, offset in taken:
-        slot = state.slot(number)
-        if slot is not None and offset < slot.npages:
-            place = slot.as_id, slot.base_gfn + offset
-            if place in state.mapped:
-                state.mapped[place] = False
+    for number, offset, mask in batches(taken):
+        _reset_batch(state, number, offset, mask)
     return len(taken)
+
+
+def _reset_batch(state: VmState, number: int, offset: int, mask: int) -> None:
+    """Re-protect the pages of one batch; none of them when the slot is gone or ends before one.
+
+    A stale entry beyond the end of the slot that now has the number thereby leaves live pages
+    writable: their next write is not seen.
+
+    Source: Linux 6.18, virt/kvm/dirty_ring.c kvm_reset_dirty_gfn().
+    """
+    slot = state.slot(number)
+    if slot is not None and offset + mask.bit_length() <= slot.npages:
+        _protect_marked(state, slot, offset, mask.to_bytes(BATCH_PAGES // 8, "little"))
 
 
 def _logged(state: VmState, request: LogRequest) -> tuple[Slot, bytearray]:

@@ -146,11 +146,6 @@ def _commit(state: VmState, old: Slot | None, new: Slot | None) -> None:
 def _zap(state: VmState, slot: Slot) -> None:
     """Drop what the MMU maps through a slot; by default, what it maps through any slot."""
     if quirk_zap_all(state):
-        state.mapped.clear()
-        return
-    for gfn in [g for as_id, g in state.mapped if as_id == slot.as_id and g in _frames(slot)]:
-        del state.mapped[slot.as_id, gfn]
-
-
-def _frames(slot: Slot) -> range:
-    return range(slot.base_gfn, slot.end_gfn)
+        state.mmu.zap_all()
+    else:
+        state.mmu.zap(place for place in state.mmu.places() if slot.covers(place))

@@ -35,6 +35,10 @@ MODIFY = "existing slot"
 PLACE = "create or move"
 CREATE = "create"
 COMMIT = "create or move, the old slot invalidated"
+# Points of rules that no call of this library can break.
+_INVALIDATE = "delete or move"
+_PERSIST = "create, move or change of flags"
+_MOVED = "move, the old slot invalidated"
 
 _OFFSET = PAGE_SIZE - 1
 _GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
@@ -72,7 +76,8 @@ class Region(NamedTuple):
 
 def _flags_unknown(r: Region, s: VmState, old: Slot | None) -> bool:
     # Neither dirty logging nor READONLY goes with a guest_memfd.
-    allowed = _GUEST_MEMFD if r.flags & _GUEST_MEMFD else _V1_FLAGS
+    offered = _GUEST_MEMFD if s.policy.guest_memfd else 0
+    allowed = offered if r.flags & _GUEST_MEMFD else _V1_FLAGS
     return r.flags & ~allowed != 0
 
 
@@ -112,7 +117,10 @@ _VM_SET = "kvm_main.c kvm_vm_ioctl_set_memory_region()"
 _FLAGS = "kvm_main.c check_memory_region_flags()"
 _SET = "kvm_main.c kvm_set_memory_region()"
 _BIND = "guest_memfd.c kvm_gmem_bind()"
-_PREPARE = "x86.c kvm_arch_prepare_memory_region()"
+_SET_SLOT = "kvm_main.c kvm_set_memslot()"
+_PREPARE = "kvm_main.c kvm_prepare_memory_region()"
+_PREPARE_X86 = "x86.c kvm_arch_prepare_memory_region()"
+_FAILING = "needs a failing allocation"
 
 #: Within one point, the order is the kernel's.
 REGION_RULES: tuple[Rule, ...] = (
@@ -140,7 +148,7 @@ REGION_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "flags", _BOTH, ANY, errno.EINVAL,
-        "an unknown flag, or GUEST_MEMFD together with LOG_DIRTY_PAGES or READONLY",
+        "a flag that this VM does not have, or GUEST_MEMFD with LOG_DIRTY_PAGES or READONLY",
         _FLAGS,
         _flags_unknown,
     ),
@@ -245,9 +253,9 @@ REGION_RULES: tuple[Rule, ...] = (
         _overlaps,
     ),
     Rule(
-        "slot-memory", _BOTH, PLACE, errno.ENOMEM,
+        "slot-memory", _BOTH, _PERSIST, errno.ENOMEM,
         "no memory for the slot",
-        _SET, None, "needs a failing allocation",
+        _SET, None, _FAILING,
     ),
     Rule(
         "gmem-open", _V2_ONLY, CREATE, errno.EBADF,
@@ -274,14 +282,34 @@ REGION_RULES: tuple[Rule, ...] = (
         _gmem_taken,
     ),
     Rule(
+        "invalid-memory", _BOTH, _INVALIDATE, errno.ENOMEM,
+        "no memory for the copy of the old slot that is shown as invalid",
+        _SET_SLOT, None, _FAILING,
+    ),
+    Rule(
+        "bitmap-memory", _BOTH, _PERSIST, errno.ENOMEM,
+        "no memory for the dirty bitmap that LOG_DIRTY_PAGES asks for",
+        _PREPARE, None, _FAILING,
+    ),
+    Rule(
+        "move-tracked", _BOTH, _MOVED, errno.EINVAL,
+        "somebody else tracks the guest's writes (KVMGT), who would not learn of the move",
+        _PREPARE_X86, None, "needs a virtual GPU of an Intel host",
+    ),
+    Rule(
         "gpa-range", _BOTH, COMMIT, errno.EINVAL,
         "the last frame is beyond what the MMU can map",
-        _PREPARE,
+        _PREPARE_X86,
         _beyond_mmu,
     ),
     Rule(
-        "slot-metadata", _BOTH, COMMIT, errno.ENOMEM,
-        "no memory for the dirty bitmap or the metadata of the slot",
-        _PREPARE, None, "needs a failing allocation",
+        "gpa-alias", _BOTH, COMMIT, errno.EINVAL,
+        "the last frame has the bit that makes it the shared alias of a private one",
+        _PREPARE_X86, None, "needs a TDX VM",
+    ),
+    Rule(
+        "metadata-memory", _BOTH, COMMIT, errno.ENOMEM,
+        "no memory for the reverse map, the large page counts or the write tracking of the slot",
+        _PREPARE_X86, None, _FAILING,
     ),
 )  # fmt: skip

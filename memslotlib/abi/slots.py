@@ -59,6 +59,11 @@ class Slot(NamedTuple):
         """Whether the slot is bound to a guest_memfd, so that it can only be deleted."""
         return bool(self.flags & _GUEST_MEMFD)
 
+    def covers(self, place: tuple[int, int]) -> bool:
+        """Whether an (as_id, gfn) is one of this slot's frames."""
+        as_id, gfn = place
+        return as_id == self.as_id and self.base_gfn <= gfn < self.end_gfn
+
     def hva_of(self, gfn: int) -> int:
         """Return the host address of a frame of this slot."""
         return self.hva + ((gfn - self.base_gfn) << PAGE_SHIFT)

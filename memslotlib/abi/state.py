@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..uapi import AS_ID_SHIFT, PAGE_SHIFT, SLOT_ID_MASK, Cap
 from .memory import HostMemory
+from .mmu import Mmu
 from .policy import HostPolicy
 from .ring import DirtyRing
 from .slots import AddressSpace, Slot
@@ -32,18 +33,15 @@ class GuestMemfd:
 
 
 class VmState:
-    """Slots, memory, dirty tracking and switches of one VM.
-
-    ``mapped`` holds what the MMU maps for native guests, True where writable, by (as_id, gfn).
-    """
+    """Slots, memory, dirty tracking and switches of one VM."""
 
     __slots__ = (
         "created_vcpu",
         "exit_on_emulation_failure",
         "gmem_fds",
         "manual_protect",
-        "mapped",
         "memory",
+        "mmu",
         "policy",
         "quirks_disabled",
         "ring",
@@ -56,7 +54,8 @@ class VmState:
         self.spaces = tuple(AddressSpace(n, address_spaces) for n in range(address_spaces))
         self.memory = HostMemory()
         self.total_pages = 0
-        self.mapped: dict[tuple[int, int], bool] = {}
+        # Where a load maps its page writable, paging is two-dimensional.
+        self.mmu = Mmu(shadow=not policy.reads_mark_dirty)
         self.gmem_fds: dict[int, GuestMemfd] = {}
         self.ring: DirtyRing | None = None
         self.created_vcpu = False
@@ -104,10 +103,10 @@ class VmState:
             for key, pages in gmem.bindings.items()
         }
         assert bound == held, "guest_memfd bindings and slots disagree"
-        for (as_id, gfn), writable in self.mapped.items():
+        for as_id, gfn in self.mmu.places():
             slot_there = self.spaces[as_id].find(gfn)
             assert slot_there is not None, f"gfn {gfn:#x} is mapped in a hole"
-            assert not (writable and slot_there.readonly)
+            assert not (self.mmu.mapped.get((as_id, gfn)) and slot_there.readonly)
 
 
 def bitmap_size_bytes(npages: int) -> int:

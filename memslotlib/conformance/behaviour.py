@@ -29,7 +29,6 @@ _GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
 _PAGE = 0x1000
 _DONE = Exit("done")
 _FILL = op("poke", HVA, bytes(range(16)).ljust(SIZE, b"\0"))
-_TOP = (1 << 52) - SIZE
 _SMM_SLOT = 1 << 16 | 1
 
 
@@ -123,36 +122,6 @@ _CHANGES = (
         "ids below 32764 are userspace's",
     ),
     Case(
-        "the highest frame", ("gpa-range",), (), region(gpa=_TOP), Gives(),
-        "the last frame is below 52 bits",
-    ),
-    Case(
-        "one page beyond the highest frame", ("gpa-range",), (), region(gpa=_TOP + _PAGE),
-        Refused("gpa-range"), "the last frame is beyond 52 bits",
-    ),
-    Case(
-        "the highest host address", ("hva-range",), (), region(hva=0x7FFF_FFFF_F000 - SIZE),
-        Gives(), "the range ends where userspace ends",
-    ),
-    Case(
-        "one page beyond the highest host address", ("hva-range",), (),
-        region(hva=0x8000_0000_0000 - SIZE), Refused("hva-range"),
-        "the last page of the 47-bit half is not userspace's",
-    ),
-    Case(
-        "overlap and gpa-range", ("overlap", "gpa-range"), (region(2, gpa=_TOP, hva=OTHER_HVA),),
-        region(gpa=_TOP + _PAGE), Refused("overlap"), "overlap is checked before gpa-range",
-    ),
-    Case(
-        "overlap and gpa-range in a move", ("overlap", "gpa-range"),
-        (region(2, gpa=_TOP, hva=OTHER_HVA), region()),
-        region(gpa=_TOP + _PAGE), Refused("overlap"), "overlap is checked before gpa-range",
-    ),
-    Case(
-        "move beyond the highest frame", ("gpa-range",), (region(),), region(gpa=1 << 52),
-        Refused("gpa-range"), "the new place is checked once the old slot is invalidated",
-    ),
-    Case(
         "unaligned host address in a deletion", ("hva-aligned",), (region(),),
         region(1, 0, 0, 0, 0x800), Refused("hva-aligned"), "alignment is checked on deletion too",
     ),
@@ -182,6 +151,46 @@ _CHANGES = (
         address_spaces=2,
     ),
 )  # fmt: skip
+
+
+def _limits(policy: HostPolicy) -> tuple[Case, ...]:
+    """Return what happens at the host's limits and a page beyond."""
+    bits = policy.max_gpa_bits
+    top = (1 << bits) - SIZE
+    last_hva = policy.user_address_limit - SIZE
+    there, beyond = region(2, gpa=top, hva=OTHER_HVA), region(gpa=top + _PAGE)
+    return (
+        Case(
+            "the highest frame", ("gpa-range",), (), region(gpa=top), Gives(),
+            f"the last frame is below {bits} bits",
+        ),
+        Case(
+            "one page beyond the highest frame", ("gpa-range",), (), beyond,
+            Refused("gpa-range"), f"the last frame is beyond {bits} bits",
+        ),
+        Case(
+            "move beyond the highest frame", ("gpa-range",), (region(),), region(gpa=1 << bits),
+            Refused("gpa-range"), "the new place is checked once the old slot is invalidated",
+        ),
+        Case(
+            "the highest host address", ("hva-range",), (), region(hva=last_hva), Gives(),
+            "the range ends where userspace ends",
+        ),
+        Case(
+            "one page beyond the highest host address", ("hva-range",), (),
+            region(hva=last_hva + _PAGE), Refused("hva-range"),
+            "the last page of the lower half is not userspace's",
+        ),
+        Case(
+            "overlap and gpa-range", ("overlap", "gpa-range"), (there,), beyond,
+            Refused("overlap"), "overlap is checked before gpa-range",
+        ),
+        Case(
+            "overlap and gpa-range in a move", ("overlap", "gpa-range"), (there, region()), beyond,
+            Refused("overlap"), "overlap is checked before gpa-range",
+        ),
+    )  # fmt: skip
+
 
 _GUEST_MEMFD_CASES = (
     Case("bind", ("guest_memfd",), (_GMEM,), _BOUND, Gives(), "no rule is broken"),
@@ -336,10 +345,7 @@ def _unbacked(context: Context) -> Gives:
     return Gives(by_policy)
 
 
-BEHAVIOUR: tuple[Case, ...] = (
-    *_CHANGES,
-    *_GUEST_MEMFD_CASES,
-    *(case for context in Context for case in _accesses(context)),
+_MEMORY = (
     Case(
         "store across the end: what memory keeps", ("access",),
         (*_RAM, op("write", _END - 3, _DATA)), op("memory", HVA + SIZE - 4, 4),
@@ -351,3 +357,9 @@ BEHAVIOUR: tuple[Case, ...] = (
         Gives(b"\0\1\2\3"), "READONLY memory is never written by the guest",
     ),
 )  # fmt: skip
+
+
+def behaviour(policy: HostPolicy) -> tuple[Case, ...]:
+    """Return the cases of what slots do on a host of this policy."""
+    accesses = (case for context in Context for case in _accesses(context))
+    return (*_CHANGES, *_limits(policy), *_GUEST_MEMFD_CASES, *accesses, *_MEMORY)

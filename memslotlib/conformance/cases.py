@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..abi.policy import HostPolicy
 from ..abi.rules import rule
 from ..interface import Context, Vm
+from ..uapi import Cap, MemFlag
 from .differential import Answer, Operation, Player
 
 #: One slot's place and the place of another one; every case uses the same numbers on each VM.
@@ -48,7 +49,7 @@ class Case:
     """One row of the table: after ``setup``, ``call`` must come to ``expected``, for ``reason``.
 
     ``about`` names the rules or the behaviour that the case is for; ``address_spaces`` is how many
-    the VM must have at least.
+    the VM must have, 0 where that does not matter.
     """
 
     name: str
@@ -57,7 +58,26 @@ class Case:
     call: Operation
     expected: Refused | Gives
     reason: str
-    address_spaces: int = 1
+    address_spaces: int = 0
+
+    @property
+    def binds(self) -> bool:
+        """Whether it needs a VM that binds slots to a guest_memfd."""
+        return any(_binds(step) for step in (*self.setup, self.call))
+
+    def suits(self, vm: Vm) -> bool:
+        """Whether the VM has what the case needs."""
+        # A kernel with one address space does not know the question, and answers 0.
+        spaces = max(1, vm.check_extension(Cap.MULTI_ADDRESS_SPACE))
+        if self.binds and not vm.check_extension(Cap.GUEST_MEMFD):
+            return False
+        return self.address_spaces in (0, spaces)
+
+
+def _binds(step: Operation) -> bool:
+    if step.method == "set_user_memory_region2":
+        return bool(step.arguments[1] & MemFlag.GUEST_MEMFD)
+    return step.method == "create_guest_memfd"
 
 
 def op(method: str, *arguments: object, context: Context | None = None) -> Operation:

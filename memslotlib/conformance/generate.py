@@ -19,6 +19,7 @@ from ..uapi import (
     U64_MAX,
     USER_MEM_SLOTS,
     Cap,
+    ManualProtect,
     MemFlag,
 )
 from .differential import GPA, HVA, PAGES, Made, Operation, Pair
@@ -30,18 +31,25 @@ MakeVm = Callable[[], AbstractContextManager[Vm]]
 
 
 def random_run(
-    make_simulator: MakeVm, make_other: MakeVm, operations: int, seed: int
+    make_simulator: MakeVm,
+    make_other: MakeVm,
+    operations: int,
+    seed: int,
+    *,
+    guest_memfd: bool = True,
 ) -> Counter[str]:
     """Ask both backends the same ``operations`` random calls and return what was covered.
 
-    The calls depend on ``seed`` alone. Every third pair of VMs tracks dirty pages by ring.
+    The calls depend on ``seed`` alone, and on whether slots may be bound to a guest_memfd. Every
+    third pair of VMs tracks dirty pages by ring.
 
     Raises MismatchError, with the calls that lead there, as soon as the two disagree.
     """
     coverage: Counter[str] = Counter()
     number = 0
     while coverage["calls"] < operations:
-        generator = Generator(random.Random(f"{seed}/{number}"), dirty_ring=number % 3 == 2)
+        rng = random.Random(f"{seed}/{number}")
+        generator = Generator(rng, dirty_ring=number % 3 == 2, guest_memfd=guest_memfd)
         with make_simulator() as simulator, make_other() as other:
             pair = Pair(simulator, other)
             for operation in generator.calls(CALLS_A_PAIR):
@@ -60,7 +68,19 @@ OTHER_SPACE = 1 << AS_ID_SHIFT
 SLOTS = (0, 1, 2, 3)
 #: Where in a page a fetch may find its stub: stores leave these bytes alone.
 CODE_OFFSETS = frozenset({0, 1, 0x800, 0x801, PAGE_SIZE - 2, PAGE_SIZE - 1})
-RING_SIZE_BYTES = 4096
+#: The smallest ring that a processor with page-modification logging accepts, too.
+RING_SIZE_BYTES = 0x4000
+#: A good size (twice, and above 32 bits), then one for each way to be a bad one.
+RING_SIZES_BYTES = (
+    RING_SIZE_BYTES,
+    RING_SIZE_BYTES,
+    1 << 32 | RING_SIZE_BYTES,
+    0,
+    3000,
+    1 << 33,
+    2048,
+    1 << 21,
+)
 LOG = int(MemFlag.LOG_DIRTY_PAGES)
 READONLY = int(MemFlag.READONLY)
 GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
@@ -69,6 +89,25 @@ NO_FD = (1 << 31) - 1
 NOT_A_GMEM = 0
 #: A capability that no kernel has.
 NO_CAP = 9999
+#: The capabilities that both backends must answer alike; others say what is not modelled.
+COMPARED_CAPS = (
+    Cap.USER_MEMORY,
+    Cap.NR_MEMSLOTS,
+    Cap.READONLY_MEM,
+    Cap.X86_SMM,
+    Cap.MULTI_ADDRESS_SPACE,
+    Cap.MANUAL_DIRTY_LOG_PROTECT2,
+    Cap.DIRTY_LOG_RING,
+    Cap.EXIT_ON_EMULATION_FAILURE,
+    Cap.DISABLE_QUIRKS2,
+    Cap.DIRTY_LOG_RING_ACQ_REL,
+    Cap.DIRTY_LOG_RING_WITH_BITMAP,
+    Cap.USER_MEMORY2,
+    Cap.MEMORY_FAULT_INFO,
+    Cap.GUEST_MEMFD,
+    Cap.GUEST_MEMFD_FLAGS,
+)
+INITIALLY_SET = int(ManualProtect.ENABLE | ManualProtect.INITIALLY_SET)
 #: guest_memfds have pages, slots and guest addresses of their own.
 GMEM_PAGES = 4
 GMEMS_MAX = 3
@@ -81,19 +120,23 @@ class Generator:
 
     It remembers what it created, so that moves, resizes and re-creations aim at slots that exist;
     it never looks at a backend, so the same seed gives the same calls everywhere. With
-    ``dirty_ring`` the accesses stay few, so that the ring does not fill.
+    ``dirty_ring`` the accesses stay few, so that the ring does not fill; without ``guest_memfd``
+    none is made, for hosts whose VMs do not bind slots to one.
     """
 
-    def __init__(self, rng: random.Random, *, dirty_ring: bool = False) -> None:
+    def __init__(
+        self, rng: random.Random, *, dirty_ring: bool = False, guest_memfd: bool = True
+    ) -> None:
         self.rng = rng
         self.dirty_ring = dirty_ring
         self.regions: dict[int, tuple[int, int, int, int]] = {}
         self.gmems = 0
         self._choices = (
-            [self.region] * 8 + [self.access] * 6 + [self.get_log] * 3 + [self.clear_log] * 3
+            [self.region] * 8 + [self.access] * 6 + [self.get_log] * 3 + [self.clear_log] * 4
         )
-        self._choices += [self.poke, self.region2, self.capability, self.create_gmem]
-        self._choices += [self.bind_gmem] * 2
+        self._choices += [self.poke, self.region2, self.region2, self.capability, self.capability]
+        self._choices += [self.check_capability, self.log_later, self.recreate_smaller]
+        self._choices += [self.create_gmem, *[self.bind_gmem] * 4] if guest_memfd else []
         self._choices += [self.reap] * 3 if dirty_ring else [self.reset_without_ring]
 
     def preamble(self) -> Iterator[Operation]:
@@ -133,7 +176,7 @@ class Generator:
             return [Operation("set_user_memory_region2", (slot, bad, gpa, size, hva, 0, 0))]
         if kind == 2:
             # A descriptor that is none: the rules before the binding decide, then EBADF.
-            offset = self.rng.choice([0, 1, PAGE_SIZE, U64_MAX - PAGE_SIZE + 1])
+            offset = self.rng.choice([0, PAGE_SIZE, 1, U64_MAX - PAGE_SIZE + 1])
             size = size or PAGE_SIZE
             fields = (slot, GUEST_MEMFD, gpa, size, hva, offset, NO_FD)
             return [Operation("set_user_memory_region2", fields)]
@@ -164,8 +207,8 @@ class Generator:
         """KVM_CLEAR_DIRTY_LOG, in range or out of it."""
         slot = self._slot()
         npages = self.regions.get(slot, (0, GPA, PAGE_SIZE, HVA))[2] // PAGE_SIZE
-        first = self.rng.choice([0, 0, 0, 64, 1, npages])
-        count = self.rng.choice([npages, npages, npages, 64, 1, npages + 1, 0])
+        first = self.rng.choice([0, 0, 0, 0, 0, 64, 1, npages])
+        count = self.rng.choice([npages, npages, 64, 1, 1, npages - 1, npages + 1, 0])
         bitmap = self.rng.randbytes((count + 63) // 64 * 8)
         return [Operation("clear_dirty_log", (slot, first, count, bitmap))]
 
@@ -176,11 +219,11 @@ class Generator:
 
     def capability(self) -> list[Operation]:
         """KVM_ENABLE_CAP: the manual dirty log with good and bad arguments, the ring too late."""
-        kind = self.rng.randrange(8)
-        if kind < 2:
-            size = self.rng.choice([RING_SIZE_BYTES, 0, 3000, 2048, 1 << 21])
-            return [Operation("enable_cap", (int(Cap.DIRTY_LOG_RING), size))]
-        if kind == 2:
+        kind = self.rng.randrange(12)
+        if kind < 5:
+            cap = self.rng.choice([Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL])
+            return [Operation("enable_cap", (int(cap), self.rng.choice(RING_SIZES_BYTES)))]
+        if kind < 8:
             # Refused only: taken, these change what every later call comes to.
             bad = [
                 (int(Cap.EXIT_ON_EMULATION_FAILURE), 2),
@@ -190,6 +233,47 @@ class Generator:
             return [Operation("enable_cap", self.rng.choice(bad))]
         argument = self.rng.choice([0, 0, 1, 1, 3, 2, 4])
         return [Operation("enable_cap", (int(Cap.MANUAL_DIRTY_LOG_PROTECT2), argument))]
+
+    def check_capability(self) -> list[Operation]:
+        """KVM_CHECK_EXTENSION of a capability that is modelled."""
+        return [Operation("check_extension", (int(self.rng.choice(COMPARED_CAPS)),))]
+
+    def log_later(self) -> list[Operation]:
+        """A slot that is written natively before its logging starts, under INITIALLY_SET or not.
+
+        What is written again is seen only if the start of logging protected the page.
+        """
+        slot, gpa, size, hva = self._roomy()
+        protect = Operation(
+            "enable_cap",
+            (int(Cap.MANUAL_DIRTY_LOG_PROTECT2), self.rng.choice([0, INITIALLY_SET])),
+        )
+        again = self._stores(gpa, size)
+        return [
+            protect,
+            *self._replaced(slot, 0, gpa, size, hva),
+            *again,
+            *self._set(slot, LOG, gpa, size, hva),
+            *again,
+            *self._harvest(slot),
+        ]
+
+    def recreate_smaller(self) -> list[Operation]:
+        """A slot that leaves what it logged to a smaller one of its number.
+
+        A ring keeps the old entries: what their reset protects shows in the next harvest.
+        """
+        slot, gpa, size, hva = self._roomy()
+        less = self.rng.randrange(1, size // PAGE_SIZE) * PAGE_SIZE
+        return [
+            *self._replaced(slot, LOG, gpa, size, hva),
+            *self._stores(gpa, size),
+            *self._replaced(slot, LOG, gpa, less, hva),
+            *self._stores(gpa, less),
+            *self._harvest(slot),
+            *self._stores(gpa, less),
+            *self._harvest(slot),
+        ]
 
     def create_gmem(self) -> list[Operation]:
         """KVM_CREATE_GUEST_MEMFD, at most a few that succeed."""
@@ -240,6 +324,32 @@ class Generator:
     def reap(self) -> list[Operation]:
         """Harvest the ring and have it reset, entries of vanished slots included."""
         return [Operation("reap_dirty_ring"), Operation("reset_dirty_rings")]
+
+    def _roomy(self) -> tuple[int, int, int, int]:
+        """Return a slot's number and the place of at least two pages of memory."""
+        pages = self.rng.randrange(2, 5)
+        gpa = GPA + self.rng.randrange(PAGES - 4) * PAGE_SIZE
+        return self.rng.choice(SLOTS), gpa, pages * PAGE_SIZE, HVA
+
+    def _set(self, *fields: int) -> list[Operation]:
+        slot, flags, gpa, size, hva = fields
+        self._remember(slot, flags, gpa, size, hva)
+        return [Operation("set_user_memory_region", fields)]
+
+    def _replaced(self, slot: int, *fields: int) -> list[Operation]:
+        """Return the calls that put a slot in the place of the one of its number, if any."""
+        return [*self._set(slot, 0, 0, 0, 0), *self._set(slot, *fields)]
+
+    def _stores(self, gpa: int, size: int) -> list[Operation]:
+        """Return native stores to some pages of a range."""
+        pages = [n for n in range(size // PAGE_SIZE) if self.rng.random() < 0.7]
+        self.rng.shuffle(pages)
+        return [
+            Operation("write", (gpa + n * PAGE_SIZE + 8, b"!"), Context.LONG64_CPL3) for n in pages
+        ]
+
+    def _harvest(self, slot: int) -> list[Operation]:
+        return self.reap() if self.dirty_ring else [Operation("get_dirty_log", (slot,))]
 
     def _fields(self, slot: int) -> tuple[int, int, int, int, int]:
         rng = self.rng

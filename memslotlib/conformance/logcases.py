@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from ..uapi import Cap, ManualProtect, MemFlag
+from ..abi.policy import HostPolicy
+from ..uapi import (
+    DIRTY_RING_ENTRY_SIZE_BYTES,
+    USER_MEM_SLOTS,
+    Cap,
+    ManualProtect,
+    MemFlag,
+)
 from .cases import GPA, HVA, OTHER_GPA, Case, Gives, Refused, delete, op, region
 from .differential import Operation
 
@@ -23,6 +30,7 @@ _INITIALLY_SET = op(
     int(Cap.MANUAL_DIRTY_LOG_PROTECT2),
     int(ManualProtect.ENABLE | ManualProtect.INITIALLY_SET),
 )
+#: A processor with page-modification logging keeps 576 entries free, so it refuses smaller rings.
 _RING_SIZE_BYTES = 0x4000
 _RING = op("enable_cap", int(Cap.DIRTY_LOG_RING), _RING_SIZE_BYTES)
 _REAP = op("reap_dirty_ring")
@@ -123,7 +131,13 @@ _BITMAP: tuple[_Row, ...] = (
      "what is cleared was set"),
     ("manual off again", (_MANUAL, op("enable_cap", int(Cap.MANUAL_DIRTY_LOG_PROTECT2), 0),
      _write(3), _GET), _GET, _log(), "the option can be taken back"),
+    ("loaded, not written", (op("read", GPA + 3 * _PAGE, 1),), _GET,
+     Gives(lambda policy: _log(*[3] * policy.reads_mark_dirty).value),
+     "a load may map its page writable, and then marks it"),
 )  # fmt: skip
+#: Slot 1 without LOG, and a slot of one page in its place.
+_UNLOGGED = (_MEMORY, _FLAGS_OFF)
+_SMALLER = (delete(), region(1, _LOG, size=_PAGE))
 
 _RINGS: tuple[_Row, ...] = (
     ("ring: written pages", (_RING, *_LOGGED, _write(3), _write(1)), _REAP,
@@ -160,6 +174,27 @@ _RINGS: tuple[_Row, ...] = (
      Refused("log-without-ring"), "log-without-ring is checked before clear-range"),
     ("ring: log-without-ring and clear-count-aligned", (_RING, *_LOGGED), _clear(0, 1),
      Refused("log-without-ring"), "log-without-ring is checked before clear-count-aligned"),
+    ("ring: written before and after LOG", (_RING, *_UNLOGGED, _write(3), _FLAGS_ON, _write(3)),
+     _REAP, Gives([(1, 3)]), "enabling protects pages that were writable"),
+    ("ring: INITIALLY_SET loses writes",
+     (_RING, _INITIALLY_SET, *_UNLOGGED, _write(3), _FLAGS_ON, _write(3), _write(4)), _REAP,
+     Gives([(1, 4)]), "nothing is protected, and there is no bitmap that could be set instead"),
+    ("ring: a stale entry shields its neighbours",
+     (_RING, *_LOGGED, _write(0), _write(5), *_SMALLER, _write(0), _REAP, _RESET, _write(0)),
+     _REAP, Gives([]), "entries 64 pages apart are reset at once, or all skipped as one is beyond"),
+    ("ring: a stale entry shields pages below it",
+     (_RING, *_LOGGED, _write(5), *_SMALLER, _write(0), _REAP, _RESET, _write(0)),
+     _REAP, Gives([]), "a page below the first one joins the batch"),
+    ("ring: a stale entry far away shields nothing",
+     (_RING, *_LOGGED, _write(64), *_SMALLER, _write(0), _REAP, _RESET, _write(0)),
+     _REAP, Gives([(1, 0)]), "64 pages apart are two batches"),
+    ("ring: a stale entry of another slot shields nothing",
+     (_RING, *_LOGGED, region(2, _LOG, OTHER_GPA, _SIZE), _write(5, OTHER_GPA), delete(2),
+      region(2, _LOG, OTHER_GPA, _PAGE), _write(0), _REAP, _RESET, _write(0)),
+     _REAP, Gives([(1, 0)]), "a batch is of one slot"),
+    ("ring: the reset counts what it skips",
+     (_RING, *_LOGGED, _write(0), _write(5), *_SMALLER, _REAP), _RESET, Gives(2),
+     "both entries are taken back"),
     ("reset without a ring", (), _RESET, Refused("reset-without-ring"), "there is no ring"),
 )  # fmt: skip
 
@@ -183,7 +218,8 @@ _CAPS: tuple[_Row, ...] = (
     ("an unknown quirk", (), _enable(Cap.DISABLE_QUIRKS2, 1 << 40), Refused("quirks-known"),
      "no kernel has it"),
     ("the zap-all quirk", (), _enable(Cap.DISABLE_QUIRKS2, 1 << 7), Gives(), "known since 6.12"),
-    ("an unknown capability", (), _enable(0x7FFF_FFFF, 0), Refused("cap-known"), "it is unknown"),
+    ("an unknown capability", (), _enable(0x7FFF_FFFF, 0), Refused("cap-known"),
+     "no kernel has it"),
     ("a ring of 0", (), _enable(_RING_CAP, 0), Refused("ring-power-of-two"), "0 has no entries"),
     ("a ring of 3 pages", (), _enable(_RING_CAP, 0x3000), Refused("ring-power-of-two"),
      "the index is masked"),
@@ -192,6 +228,13 @@ _CAPS: tuple[_Row, ...] = (
     ("the largest ring", (), _enable(_RING_CAP, 1 << 20), Gives(), "65536 entries of 16 bytes"),
     ("a ring too large", (), _enable(_RING_CAP, 1 << 21), Refused("ring-largest"),
      "65536 entries of 16 bytes"),
+    ("a ring of 8 GiB", (), _enable(_RING_CAP, 1 << 33), Refused("ring-power-of-two"),
+     "the low 32 bits are 0"),
+    ("a ring of 4 GiB and 16 KiB", (), _enable(_RING_CAP, 1 << 32 | _RING_SIZE_BYTES), Gives(),
+     "only the low 32 bits are the size"),
+    ("a second ring after one of 4 GiB and 16 KiB",
+     (_enable(_RING_CAP, 1 << 32 | _RING_SIZE_BYTES),), _RING, Refused("ring-once"),
+     "the first one was enabled"),
     ("a second ring", (_RING,), _RING, Refused("ring-once"), "the size is set once"),
     ("a second ring by the other capability", (_RING,),
      _enable(Cap.DIRTY_LOG_RING_ACQ_REL, _RING_SIZE_BYTES), Refused("ring-once"),
@@ -227,8 +270,60 @@ def _cases(about: str, rows: tuple[_Row, ...], *setup: Operation) -> tuple[Case,
     return tuple(made)
 
 
-LOG_CASES: tuple[Case, ...] = (
-    *_cases("bitmap", _BITMAP, *_LOGGED),
-    *_cases("ring", _RINGS),
-    *_cases("capability", _CAPS),
-)
+def _ring_sizes(policy: HostPolicy) -> tuple[_Row, ...]:
+    """Return the smallest ring that leaves an entry to use, and the one half as large."""
+    reserved_bytes = policy.ring_reserved_entries * DIRTY_RING_ENTRY_SIZE_BYTES
+    least = max(_PAGE, 1 << reserved_bytes.bit_length())
+    return (
+        ("the smallest ring", (), _enable(_RING_CAP, least), Gives(),
+         f"{policy.ring_reserved_entries} entries are kept free"),
+        ("half the smallest ring", (), _enable(_RING_CAP, least // 2), Refused("ring-smallest"),
+         f"a page at least, and {policy.ring_reserved_entries} entries are kept free"),
+    )  # fmt: skip
+
+
+def _offers(policy: HostPolicy) -> dict[Cap, int]:
+    """Return what a VM says of the capabilities that the table is about."""
+    return {
+        Cap.USER_MEMORY: 1,
+        Cap.USER_MEMORY2: 1,
+        Cap.NR_MEMSLOTS: USER_MEM_SLOTS,
+        Cap.READONLY_MEM: 1,
+        Cap.MANUAL_DIRTY_LOG_PROTECT2: 3,
+        Cap.DIRTY_LOG_RING: 1 << 20,
+        Cap.DIRTY_LOG_RING_ACQ_REL: 1 << 20,
+        Cap.DIRTY_LOG_RING_WITH_BITMAP: 0,
+        Cap.EXIT_ON_EMULATION_FAILURE: 1,
+        Cap.DISABLE_QUIRKS2: policy.quirks,
+        Cap.GUEST_MEMFD: int(policy.guest_memfd),
+        Cap.GUEST_MEMFD_FLAGS: policy.guest_memfd_flags,
+    }
+
+
+def _checks(policy: HostPolicy) -> tuple[_Row, ...]:
+    return tuple(
+        (f"KVM_CAP_{cap.name}", (), op("check_extension", int(cap)), Gives(value), "what it offers")
+        for cap, value in _offers(policy).items()
+    )
+
+
+def _address_spaces(count: int, smm: int, answer: int, reason: str) -> tuple[Case, ...]:
+    asked = {Cap.X86_SMM: smm, Cap.MULTI_ADDRESS_SPACE: answer}
+    return tuple(
+        Case(
+            f"KVM_CAP_{cap.name} of {count}", ("capability",), (),
+            op("check_extension", int(cap)), Gives(value), reason, address_spaces=count,
+        )
+        for cap, value in asked.items()
+    )  # fmt: skip
+
+
+def log_cases(policy: HostPolicy) -> tuple[Case, ...]:
+    """Return the cases of dirty tracking and capabilities on a host of this policy."""
+    return (
+        *_cases("bitmap", _BITMAP, *_LOGGED),
+        *_cases("ring", _RINGS),
+        *_cases("capability", (*_CAPS, *_ring_sizes(policy), *_checks(policy))),
+        *_address_spaces(1, 0, 0, "a kernel without SMM does not know the question"),
+        *_address_spaces(2, 1, 2, "one for SMM"),
+    )

@@ -17,11 +17,11 @@ from ..abi.region_rules import COMMIT, CREATE, DELETE, MODIFY, PLACE, V1
 from ..abi.rule import Rule
 from ..abi.rules import rule
 from ..interface import Vm
-from ..uapi import Cap, MemFlag
-from .behaviour import BEHAVIOUR
+from ..uapi import MemFlag
+from .behaviour import behaviour
 from .cases import GPA, HVA, OTHER_GPA, OTHER_HVA, SIZE, Case, Refused, op, play, region
 from .differential import Answer, Made, Operation
-from .logcases import LOG_CASES
+from .logcases import log_cases
 
 _READONLY = int(MemFlag.READONLY)
 _GUEST_MEMFD = int(MemFlag.GUEST_MEMFD)
@@ -171,8 +171,13 @@ def refusals() -> Iterator[Case]:
             )
 
 
-#: The whole table.
-CASES: tuple[Case, ...] = (*refusals(), *BEHAVIOUR, *LOG_CASES)
+def cases(policy: HostPolicy) -> tuple[Case, ...]:
+    """Return the whole table for a host of this policy: the same names, at its own limits."""
+    return (*refusals(), *behaviour(policy), *log_cases(policy))
+
+
+#: The table of an upstream x86 kernel.
+CASES: tuple[Case, ...] = cases(HostPolicy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +202,12 @@ class Row:
 def run_cases(
     make_vm: Callable[[], AbstractContextManager[Vm]],
     policy: HostPolicy | None = None,
-    cases: Iterable[Case] = CASES,
+    table: Iterable[Case] | None = None,
 ) -> Iterator[Row]:
     """Run each case on a VM of its own and yield its row.
 
-    ``policy`` says what is expected where hosts differ; an upstream x86 kernel by default.
+    ``policy`` says what is asked and expected where hosts differ; an upstream x86 kernel by
+    default, and the whole table of that policy.
 
     >>> from memslotlib.abi import SimVm
     >>> rows = list(run_cases(SimVm))
@@ -209,8 +215,7 @@ def run_cases(
     []
     """
     policy = policy if policy is not None else HostPolicy()
-    for case in cases:
+    for case in cases(policy) if table is None else table:
         with make_vm() as vm:
-            spaces = max(1, vm.check_extension(Cap.MULTI_ADDRESS_SPACE))
-            answer = play(case, vm) if spaces >= case.address_spaces else None
+            answer = play(case, vm) if case.suits(vm) else None
             yield Row(case, case.expected.answer(policy), answer)

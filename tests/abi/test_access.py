@@ -143,7 +143,7 @@ class TestUnbacked:
         assert vm.write(GPA, b"!?") == Exit("efault")
         assert vm.read(GPA, 2, context=EMULATED) == missed(GPA, 2)
         assert vm.write(GPA, b"!", context=EMULATED).fragments == (Fragment(GPA, 1, True, b"!"),)
-        assert vm._state.mapped == {}
+        assert vm._state.mmu.mapped == {}
 
     def test_memory_that_comes_later_is_found(self):
         vm = a_vm(backed=False)
@@ -175,17 +175,17 @@ class TestMapping:
         for vm in (eager, lazy):
             vm.read(GPA, 1)
 
-        assert eager._state.mapped == {(0, 0x100): True}
-        assert lazy._state.mapped == {(0, 0x100): False}
+        assert eager._state.mmu.mapped == {(0, 0x100): True}
+        assert (lazy._state.mmu.mapped, lazy._state.mmu.loaded) == ({}, {(0, 0x100)})
         lazy.write(GPA, b"!")
-        assert lazy._state.mapped == {(0, 0x100): True}
+        assert lazy._state.mmu.mapped == {(0, 0x100): True}
 
     def test_readonly_memory_is_never_mapped_writable(self):
         vm = a_vm(flags=READONLY)
         vm.read(GPA, 1)
         vm.write(GPA, b"!")
 
-        assert vm._state.mapped == {(0, 0x100): False}
+        assert vm._state.mmu.mapped == {(0, 0x100): False}
         vm.check()
 
     def test_the_emulator_maps_nothing(self):
@@ -193,14 +193,14 @@ class TestMapping:
         vm.read(GPA, 1, context=EMULATED)
         vm.write(GPA, b"!", context=EMULATED)
 
-        assert vm._state.mapped == {}
+        assert vm._state.mmu.mapped == {}
 
     def test_a_hole_is_not_mapped(self):
         vm = a_vm()
         vm.read(END, 1)
         vm.write(END - 1, b"!?")
 
-        assert vm._state.mapped == {(0, 0x100): True}
+        assert vm._state.mmu.mapped == {(0, 0x100): True}
 
 
 class TestGuestMemfd:

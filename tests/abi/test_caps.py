@@ -16,12 +16,12 @@ def test_what_the_vm_offers(spaces):
         "NR_MEMSLOTS": 32764,
         "READONLY_MEM": 1,
         "X86_SMM": spaces - 1,
-        "MULTI_ADDRESS_SPACE": spaces,
+        "MULTI_ADDRESS_SPACE": 0 if spaces == 1 else 2,
         "IMMEDIATE_EXIT": 1,
         "MANUAL_DIRTY_LOG_PROTECT2": 3,
         "DIRTY_LOG_RING": RING,
         "EXIT_ON_EMULATION_FAILURE": 1,
-        "DISABLE_QUIRKS2": 0xFF,
+        "DISABLE_QUIRKS2": 0x3FF,
         "DIRTY_LOG_RING_ACQ_REL": RING,
         "DIRTY_LOG_RING_WITH_BITMAP": 0,
         "USER_MEMORY2": 1,
@@ -30,6 +30,7 @@ def test_what_the_vm_offers(spaces):
         "GUEST_MEMFD": 1,
         "VM_TYPES": 1,
         "PRE_FAULT_MEMORY": 0,
+        "GUEST_MEMFD_FLAGS": 3,
     }
 
 
@@ -39,6 +40,14 @@ def test_an_unknown_capability_is_absent():
 
 def test_quirks_are_the_hosts():
     assert SimVm(policy=HostPolicy(quirks=5)).check_extension(Cap.DISABLE_QUIRKS2) == 5
+
+
+@pytest.mark.parametrize(("guest_memfd", "flags"), [(True, 1), (False, 0)])
+def test_guest_memfds_are_the_hosts(guest_memfd, flags):
+    vm = SimVm(policy=HostPolicy(guest_memfd=guest_memfd, guest_memfd_flags=flags))
+
+    assert vm.check_extension(Cap.GUEST_MEMFD) is int(guest_memfd)
+    assert vm.check_extension(Cap.GUEST_MEMFD_FLAGS) == flags
 
 
 def refused(vm, cap, *args):
@@ -61,11 +70,10 @@ def refused(vm, cap, *args):
         (Cap.EXIT_ON_EMULATION_FAILURE, 1, None),
         (Cap.EXIT_ON_EMULATION_FAILURE, 2, "emulation-options"),
         (Cap.EXIT_ON_EMULATION_FAILURE, 3, "emulation-options"),
-        (Cap.DISABLE_QUIRKS2, 0xFF, None),
-        (Cap.DISABLE_QUIRKS2, 0x100, "quirks-known"),
-        (Cap.DISABLE_QUIRKS2, 0x101, "quirks-known"),
-        (Cap.DIRTY_LOG_RING_WITH_BITMAP, 0, "cap-known"),
-        (Cap.USER_MEMORY, 0, "cap-known"),
+        (Cap.DISABLE_QUIRKS2, 0x3FF, None),
+        (Cap.DISABLE_QUIRKS2, 0x400, "quirks-known"),
+        (Cap.DISABLE_QUIRKS2, 0x401, "quirks-known"),
+        (0x7FFF_FFFF, 0, "cap-known"),
         (Cap.DIRTY_LOG_RING, 0, "ring-power-of-two"),
         (Cap.DIRTY_LOG_RING, 1, "ring-smallest"),
         (Cap.DIRTY_LOG_RING, 0x800, "ring-smallest"),
@@ -74,6 +82,12 @@ def refused(vm, cap, *args):
         (Cap.DIRTY_LOG_RING, RING, None),
         (Cap.DIRTY_LOG_RING, RING + 1, "ring-power-of-two"),
         (Cap.DIRTY_LOG_RING, 2 * RING, "ring-largest"),
+        (Cap.DIRTY_LOG_RING, 1 << 33, "ring-power-of-two"),
+        (Cap.DIRTY_LOG_RING, 1 << 32 | 0x800, "ring-smallest"),
+        (Cap.DIRTY_LOG_RING, 1 << 32 | 0x1000, None),
+        (Cap.DIRTY_LOG_RING, 1 << 32 | 0x1800, "ring-power-of-two"),
+        (Cap.DIRTY_LOG_RING, 1 << 32 | 2 * RING, "ring-largest"),
+        (Cap.DIRTY_LOG_RING, 1 << 31, "ring-largest"),
         (Cap.DIRTY_LOG_RING_ACQ_REL, 0x1000, None),
         (Cap.DIRTY_LOG_RING_ACQ_REL, 2 * RING, "ring-largest"),
     ],
@@ -133,6 +147,13 @@ def test_a_ring_may_be_exactly_as_large_as_what_it_keeps_free():
     assert refused(vm, Cap.DIRTY_LOG_RING, 0x1000) == "ring-smallest"
     vm.enable_cap(Cap.DIRTY_LOG_RING, 0x2000)
     assert vm._state.ring.soft_limit == 0
+
+
+def test_a_ring_has_the_size_of_the_low_32_bits():
+    vm = SimVm()
+    vm.enable_cap(Cap.DIRTY_LOG_RING, 1 << 32 | 0x2000)
+
+    assert vm._state.ring.size == 512
 
 
 def test_a_ring_has_as_many_entries_as_fit():

@@ -125,7 +125,7 @@ def test_get_protects_only_dirty_pages():
     write(vm, 3)
 
     assert dirty(vm) == [3]
-    assert vm._state.mapped == {(0, 0x103): False, (0, 0x104): False, (0, 0): True}
+    assert vm._state.mmu.mapped == {(0, 0x103): False, (0, 0x104): False, (0, 0): True}
 
 
 def test_get_protects_each_page_so_that_its_next_write_is_seen():
@@ -135,7 +135,7 @@ def test_get_protects_each_page_so_that_its_next_write_is_seen():
             write(vm, page)
         assert dirty(vm) == pages
 
-    assert set(vm._state.mapped.values()) == {False}
+    assert set(vm._state.mmu.mapped.values()) == {False}
 
 
 def test_get_protects_up_to_the_next_slot():
@@ -146,7 +146,7 @@ def test_get_protects_up_to_the_next_slot():
         vm.write(page * PAGE, b"!")
 
     assert dirty(vm, 2) == [63]
-    assert vm._state.mapped == {(0, 63): False, (0, 64): True}
+    assert vm._state.mmu.mapped == {(0, 63): False, (0, 64): True}
 
 
 def test_clear_protects_only_what_it_cleared():
@@ -155,7 +155,8 @@ def test_clear_protects_only_what_it_cleared():
         write(vm, page)
     vm.clear_dirty_log(1, 64, 64, bitmap(1, 2))
 
-    assert {gfn & 0xFF for (_, gfn), writable in vm._state.mapped.items() if not writable} == {65}
+    mapped = vm._state.mmu.mapped
+    assert [gfn for (_, gfn), writable in mapped.items() if not writable] == [0x100 + 65]
     assert dirty(vm) == [3, 4, 64]
 
 
@@ -265,7 +266,7 @@ def test_initially_set_sets_every_page_and_protects_none():
     vm.set_user_memory_region(1, LOG, GPA, SIZE, HVA)
 
     assert dirty(vm) == list(range(PAGES))
-    assert vm._state.mapped[0, 0x103] is True
+    assert vm._state.mmu.mapped[0, 0x103] is True
     vm.clear_dirty_log(1, 0, 64, bitmap(3))
     write(vm, 3)
     assert dirty(vm) == list(range(PAGES))
@@ -312,14 +313,42 @@ class TestRing:
 
         assert vm.reap_dirty_ring() == [(1, 5), (1, 5)]
 
-    def test_enabling_the_flag_protects_even_under_initially_set(self):
+    @pytest.mark.parametrize(("manual", "seen"), [(0, [5, 6]), (1, [5, 6]), (3, [6])])
+    def test_enabling_the_flag_protects_but_under_initially_set(self, manual, seen):
         vm = a_vm(ring=0x1000, flags=0)
-        vm.enable_cap(Cap.MANUAL_DIRTY_LOG_PROTECT2, 3)
+        vm.enable_cap(Cap.MANUAL_DIRTY_LOG_PROTECT2, manual)
         write(vm, 5)
         vm.set_user_memory_region(1, LOG, GPA, SIZE, HVA)
         write(vm, 5)
+        write(vm, 6)
 
-        assert vm.reap_dirty_ring() == [(1, 5)]
+        assert vm.reap_dirty_ring() == [(1, page) for page in seen]
+
+    @pytest.mark.parametrize(
+        ("stale", "pages", "seen"),
+        [
+            ([0, 5], 1, []),
+            ([0, 5], 5, []),
+            ([0, 5], 6, [0]),
+            ([5], 1, []),
+            ([63], 1, []),
+            ([64], 1, [0]),
+            ([0, 63], 63, []),
+            ([0, 63], 64, [0]),
+        ],
+    )
+    def test_one_stale_entry_beyond_the_slot_keeps_its_batch_unprotected(self, stale, pages, seen):
+        vm = a_vm(ring=0x1000)
+        for page in stale:
+            write(vm, page)
+        vm.set_user_memory_region(1, 0, 0, 0, 0)
+        vm.set_user_memory_region(1, LOG, GPA, pages * PAGE, HVA)
+        write(vm, 0)
+        vm.reap_dirty_ring()
+        assert vm.reset_dirty_rings() == len(stale) + 1
+        write(vm, 0)
+
+        assert vm.reap_dirty_ring() == [(1, page) for page in seen]
 
     def test_a_reset_protects_the_page_that_now_has_the_offset(self):
         vm = a_vm(ring=0x1000)
@@ -332,7 +361,7 @@ class TestRing:
 
         # The old entry, taken for the new slot's, protects a page whose own entry is not reset.
         assert vm.reset_dirty_rings() == 1
-        assert vm._state.mapped == {(0, 0x205): False, (0, 0x206): True}
+        assert vm._state.mmu.mapped == {(0, 0x205): False, (0, 0x206): True}
 
     @pytest.mark.parametrize("pages", [5, 6])
     def test_a_reset_skips_offsets_beyond_the_slot(self, pages):
@@ -345,7 +374,7 @@ class TestRing:
         write(vm, 5)
 
         assert vm.reset_dirty_rings() == 1
-        assert vm._state.mapped[0, 0x105] is (pages == 5)
+        assert vm._state.mmu.mapped[0, 0x105] is (pages == 5)
 
     def test_without_a_ring_nothing_is_harvested(self):
         assert a_vm().reap_dirty_ring() == []

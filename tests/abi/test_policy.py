@@ -6,16 +6,17 @@ from memslotlib.abi.policy import HostPolicy
 from memslotlib.interface import Context
 
 
-def test_the_default_is_an_upstream_kernel():
+def test_the_default_is_one_upstream_machine():
     assert dataclasses.asdict(HostPolicy()) == {
         "native_contexts": frozenset(Context),
         "cpl3_fetch_failure": "shutdown",
         "reads_mark_dirty": True,
         "ring_reserved_entries": 64,
         "user_address_limit": 0x7FFF_FFFF_F000,
-        "max_gpa_bits": 52,
+        "max_gpa_bits": 48,
+        "guest_memfd": True,
         "guest_memfd_flags": 3,
-        "quirks": 0xFF,
+        "quirks": 0x3FF,
     }
 
 
@@ -24,6 +25,7 @@ def test_kvm_pvm_differs_where_it_was_measured():
         native_contexts=frozenset({Context.LONG64_CPL3}),
         cpl3_fetch_failure="internal_error",
         reads_mark_dirty=False,
+        max_gpa_bits=52,
         quirks=0x5FF,
     )
 

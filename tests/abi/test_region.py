@@ -138,7 +138,7 @@ class TestMappings:
         return vm
 
     def gfns(self, vm):
-        return sorted(gfn for _, gfn in vm._state.mapped)
+        return sorted(gfn for _, gfn in vm._state.mmu.mapped)
 
     def test_a_write_maps_its_page(self):
         assert self.gfns(self.mapped(a_vm())) == [0x100, 0x103, 0x200]
@@ -180,7 +180,7 @@ class TestMappings:
         vm.write(GPA, b"!", as_id=1)
         region(vm, size=0)
 
-        assert sorted(vm._state.mapped) == [(0, 0x200), (1, 0x100)]
+        assert sorted(vm._state.mmu.mapped) == [(0, 0x200), (1, 0x100)]
 
     @pytest.mark.parametrize("fields", [{}, {"flags": LOG}, {"slot": 3, "gpa": 0}])
     def test_other_changes_drop_none(self, fields):
@@ -192,11 +192,11 @@ class TestMappings:
     def test_enabling_the_log_protects_the_slots_pages_and_no_others(self):
         vm = self.mapped(a_vm())
         region(vm, flags=LOG)
-        assert vm._state.mapped == {(0, 0x100): False, (0, 0x103): False, (0, 0x200): True}
+        assert vm._state.mmu.mapped == {(0, 0x100): False, (0, 0x103): False, (0, 0x200): True}
 
         vm.write(GPA, b"!")
         region(vm, flags=0)
-        assert vm._state.mapped[0, 0x100] is True
+        assert vm._state.mmu.mapped[0, 0x100] is True
 
     def test_enabling_the_log_protects_up_to_the_next_slot(self):
         vm = a_vm()
@@ -207,18 +207,18 @@ class TestMappings:
         vm.write(GPA + PAGE, b"!")
         region(vm, size=PAGE, flags=LOG)
 
-        assert vm._state.mapped == {(0, 0x100): False, (0, 0x101): True}
+        assert vm._state.mmu.mapped == {(0, 0x100): False, (0, 0x101): True}
 
     def test_a_move_that_fails_late_has_dropped_them_and_swapped_twice(self):
         vm = self.mapped(a_vm())
         before = facts(vm)
 
         with pytest.raises(KvmError) as error:
-            region(vm, gpa=1 << 52)
+            region(vm, gpa=1 << 48)
 
         assert str(error.value) == (
             "[Errno 22] KVM_SET_USER_MEMORY_REGION: EINVAL (Invalid argument) slot=0x1 flags=0x0 "
-            "guest_phys_addr=0x10000000000000 memory_size=0x4000 userspace_addr=0x200000000000; "
+            "guest_phys_addr=0x1000000000000 memory_size=0x4000 userspace_addr=0x200000000000; "
             "rule gpa-range"
         )
         assert self.gfns(vm) == []
@@ -229,7 +229,7 @@ class TestMappings:
     def test_a_creation_that_fails_late_has_not(self):
         vm = self.mapped(a_vm())
 
-        assert refused(vm, region, vm, slot=5, gpa=1 << 52) == "gpa-range"
+        assert refused(vm, region, vm, slot=5, gpa=1 << 48) == "gpa-range"
         assert self.gfns(vm) == [0x100, 0x103, 0x200]
 
 
@@ -279,8 +279,8 @@ class TestRefusals:
             ({"hva": 0x7FFF_FFFF_F000 - SIZE + PAGE}, "hva-range"),
             ({"gpa": (1 << 64) - SIZE}, "gpa-wraps"),
             ({"gpa": (1 << 64) - SIZE - PAGE}, "gpa-range"),
-            ({"gpa": (1 << 52) - SIZE}, None),
-            ({"gpa": (1 << 52) - SIZE + PAGE}, "gpa-range"),
+            ({"gpa": (1 << 48) - SIZE}, None),
+            ({"gpa": (1 << 48) - SIZE + PAGE}, "gpa-range"),
             ({"size": ((1 << 31) - 1) * PAGE}, None),
             ({"size": (1 << 31) * PAGE}, "page-limit"),
             ({"flags": READONLY | LOG}, None),

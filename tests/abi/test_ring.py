@@ -1,4 +1,6 @@
-from memslotlib.abi.ring import DirtyRing
+import pytest
+
+from memslotlib.abi.ring import DirtyRing, batches
 
 
 def a_ring(entries=8, reserved=2, used=0):
@@ -45,11 +47,46 @@ def test_harvesting_alone_makes_no_room():
     assert not ring.soft_full
 
 
-def test_a_full_ring_drops_entries():
-    ring = a_ring(used=10)
+def test_a_full_ring_is_never_pushed_to():
+    ring = a_ring(used=8)
 
-    assert len(ring) == 8
+    with pytest.raises(AssertionError) as error:
+        ring.push(1, 8)
+    assert str(error.value).startswith("all 8 entries of the ring are used")
     assert ring.harvest()[-1] == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([], []),
+        ([(1, 5)], [(1, 5, 1)]),
+        ([(0, 0)], [(0, 0, 1)]),
+        ([(1, 5), (1, 5)], [(1, 5, 1)]),
+        ([(1, 5), (1, 68)], [(1, 5, 1 | 1 << 63)]),
+        ([(1, 5), (1, 69)], [(1, 5, 1), (1, 69, 1)]),
+        ([(1, 68), (1, 5)], [(1, 5, 1 | 1 << 63)]),
+        ([(1, 69), (1, 5)], [(1, 69, 1), (1, 5, 1)]),
+        ([(1, 40), (1, 60), (1, 20)], [(1, 20, 1 | 1 << 20 | 1 << 40)]),
+        ([(1, 40), (1, 60), (1, 0)], [(1, 0, 1 | 1 << 40 | 1 << 60)]),
+        ([(1, 40), (1, 100), (1, 36)], [(1, 40, 1 | 1 << 60), (1, 36, 1)]),
+        ([(1, 40), (1, 100), (1, 37)], [(1, 37, 1 << 0 | 1 << 3 | 1 << 63)]),
+        ([(1, 9), (2, 10), (1, 9)], [(1, 9, 1), (2, 10, 1), (1, 9, 1)]),
+        ([(1, 9), (0x10001, 9)], [(1, 9, 1), (0x10001, 9, 1)]),
+        ([(2, 9), (2, 8), (3, 8), (3, 9)], [(2, 8, 3), (3, 8, 3)]),
+    ],
+)
+def test_neighbours_of_one_slot_are_reset_at_once(entries, expected):
+    assert list(batches(entries)) == expected
+
+
+def test_a_batch_has_the_pages_of_its_entries():
+    entries = [(1, offset) for offset in (70, 7, 100, 101, 3, 66, 67)]
+    made = list(batches(entries))
+
+    pages = [first + n for _, first, mask in made for n in range(64) if mask >> n & 1]
+    assert sorted(pages) == sorted(offset for _, offset in entries)
+    assert all(mask & 1 and mask >> 64 == 0 for _, _, mask in made)
 
 
 def test_its_limits_can_be_read():

@@ -35,8 +35,8 @@ def swap_in(state, number, **fields):
         lambda s: s.gmem_fds[3].bindings.clear(),
         lambda s: s.gmem_fds[3].bindings.update({(0, 3): range(2)}),
         lambda s: s.gmem_fds[3].bindings.update({(0, 2): range(1)}),
-        lambda s: s.mapped.update({(1, 0x100): True}),
-        lambda s: s.mapped.update({(0, 0x200): True}),
+        lambda s: s.mmu.mapped.update({(1, 0x100): True}),
+        lambda s: s.mmu.mapped.update({(0, 0x200): True}),
         lambda s: setattr(s.spaces[1], "generation", 0),
     ],
 )
@@ -53,7 +53,7 @@ def test_the_walker_sees_every_corruption(corrupt):
     ("corrupt", "text"),
     [
         (lambda s: swap_in(s, 1, bitmap=None), "slot 0x1: bitmap"),
-        (lambda s: s.mapped.update({(1, 0x100): True}), "gfn 0x100 is mapped in a hole"),
+        (lambda s: s.mmu.mapped.update({(1, 0x100): True}), "gfn 0x100 is mapped in a hole"),
         (lambda s: s.gmem_fds[3].bindings.clear(), "guest_memfd bindings and slots disagree"),
     ],
 )

@@ -123,7 +123,7 @@ class KvmVm:
         """KVM_ENABLE_CAP on the VM."""
         self._vm.enable_cap(cap, *args)
         if cap in (Cap.DIRTY_LOG_RING, Cap.DIRTY_LOG_RING_ACQ_REL):
-            self._ring_size_bytes = args[0]
+            self._ring_size_bytes = args[0] & 0xFFFF_FFFF  # all that the kernel looks at
 
     def check_extension(self, cap: int) -> int:
         """KVM_CHECK_EXTENSION on the VM; 0 means absent."""

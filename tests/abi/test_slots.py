@@ -37,6 +37,14 @@ def test_a_slot_knows_its_end_its_number_and_its_host_addresses():
     assert slot.hva_of(18) == 0x12000
 
 
+@pytest.mark.parametrize(
+    ("place", "covered"),
+    [((1, 15), False), ((1, 16), True), ((1, 19), True), ((1, 20), False), ((0, 16), False)],
+)
+def test_a_slot_covers_its_frames_in_its_address_space(place, covered):
+    assert a_slot(slot_id=3, base_gfn=16, npages=4, as_id=1).covers(place) is covered
+
+
 def test_a_fresh_slot_has_no_bitmap_and_no_guest_memfd():
     assert a_slot()[6:] == (None, 0, 0)
 

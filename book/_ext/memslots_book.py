@@ -84,11 +84,11 @@ def all_anchors(env):
 
 
 def check_anchors(app, env):
-    """Fail when a published id is gone; warn (an error under -W) of one that nobody registered."""
+    """Tell of published ids that are gone and of unregistered ones: under -W the build fails."""
     published = anchors.read_registry(Path(app.srcdir) / "anchors.txt")
     gone, new = anchors.compare(published, [anchor.label for anchor in all_anchors(env)])
     if gone:
-        raise ExtensionError(f"published anchors are missing from the book: {', '.join(gone)}")
+        log.error("published anchors are missing from the book: %s", ", ".join(gone))
     if new:
         log.warning("new anchors, not yet listed in book/anchors.txt: %s", ", ".join(new))
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from . import cachekey, execute, vendor
 from .paths import BOOK, BUILD, HTML, ROOT, BookError
@@ -35,29 +37,57 @@ def build(*, plain: bool = False) -> Path:
         vendor.provide()
         cache = cachekey.cache_path()
         print(execute.run_or_raise(cache), flush=True)
-        command, folder = _plain_sphinx() if plain else _jupyter_book()
-        # Both builders tell what is wrong on stderr; their stdout is banners.
-        environment = {**os.environ, cachekey.CHOSEN: str(cache)}
-        run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        if run.returncode:
-            raise BookError(f"the book was not built: see the messages of {Path(command[0]).name}")
-    return folder / "index.html"
+        builder = _plain_sphinx() if plain else _jupyter_book()
+        with _forgotten_unless_done(builder.memory):
+            # Both builders tell what is wrong on stderr; their stdout is banners.
+            environment = {**os.environ, cachekey.CHOSEN: str(cache)}
+            name = Path(builder.command[0]).name
+            if subprocess.run(
+                builder.command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+            ).returncode:
+                raise BookError(f"the book was not built: see the messages of {name}")
+    return builder.html / "index.html"
 
 
-def _jupyter_book() -> tuple[list[str], Path]:
+class Builder(NamedTuple):
+    """A program that makes the site, the folder it makes, and what it keeps for the next time."""
+
+    command: list[str]
+    html: Path
+    memory: Path
+
+
+def _jupyter_book() -> Builder:
     program = str(Path(sys.executable).with_name("jupyter-book"))
-    return [program, "build", "-q", *STRICT, str(BOOK)], HTML
+    return Builder([program, "build", "-q", *STRICT, str(BOOK)], HTML, BUILD / ".doctrees")
 
 
-def _plain_sphinx() -> tuple[list[str], Path]:
+def _plain_sphinx() -> Builder:
     if not PLAIN_PYTHON.exists():
         raise BookError(
             f"{PLAIN_PYTHON.relative_to(ROOT)} is missing: make it with `python3 -m venv "
             ".venv-sphinx`, then its pip: install --require-hashes -r requirements/sphinx.txt, "
             "and install --no-deps -e ."
         )
-    options = ["-q", *STRICT, "-c", str(BOOK / "_plain"), "-d", str(BUILD / ".doctrees-sphinx")]
-    return [str(PLAIN_PYTHON), "-m", "sphinx", *options, str(BOOK), str(PLAIN_HTML)], PLAIN_HTML
+    memory = BUILD / ".doctrees-sphinx"
+    options = ["-q", *STRICT, "-c", str(BOOK / "_plain"), "-d", str(memory)]
+    command = [str(PLAIN_PYTHON), "-m", "sphinx", *options, str(BOOK), str(PLAIN_HTML)]
+    return Builder(command, PLAIN_HTML, memory)
+
+
+@contextmanager
+def _forgotten_unless_done(memory: Path) -> Iterator[None]:
+    """Let Sphinx remember only a build that succeeded.
+
+    It tells what is wrong with a page only when it makes it, so a page that a failed or a killed
+    build has made would pass the next time.
+    """
+    unfinished = memory.with_suffix(".unfinished")
+    if unfinished.exists():
+        shutil.rmtree(memory, ignore_errors=True)
+    unfinished.touch()
+    yield
+    unfinished.unlink()
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def append(path: Path, record: Record) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        before = _text(path)
         for _ in _parse(before, path):
             pass
         write_whole(path, before + record.line() + "\n")
@@ -81,9 +81,7 @@ def read(path: Path) -> list[Record]:
     Raises EvidenceError naming the line when it does not parse, its digest does not fit, its schema
     is not this one's, or the last line was cut.
     """
-    if not path.exists():
-        return []
-    return list(_parse(path.read_text(encoding="utf-8"), path))
+    return list(_parse(_text(path), path))
 
 
 def newest(records: list[Record], experiment: str, **parameters: Any) -> Record | None:
@@ -122,11 +120,22 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _text(path: Path) -> str:
+    """Return what the file holds; nothing when there is none, EvidenceError when it is no text."""
+    raw = path.read_bytes() if path.exists() else b""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise EvidenceError(f"{path.name}:{line}: not UTF-8: {error.reason}") from error
+
+
 def _parse(text: str, path: Path) -> Iterator[Record]:
     if text and not text.endswith("\n"):
         last = text.count("\n") + 1
         raise EvidenceError(f"{path.name}:{last}: the last line was cut")
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines(): it would cut a record at a line separator inside one of its strings.
+    for number, line in enumerate(text.split("\n")[:-1], 1):
         yield _record(line, f"{path.name}:{number}")
 
 

@@ -63,6 +63,21 @@ def test_a_damaged_line_is_named_and_refused(tmp_path, damage, says):
     assert path.read_text() == broken
 
 
+def test_bytes_that_are_no_text_are_named_and_refused(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    append(path, record())
+    path.write_bytes(path.read_bytes() + b"\xff\xfe\n")
+    with pytest.raises(EvidenceError, match="q0.jsonl:2: not UTF-8: invalid start byte"):
+        read(path)
+
+
+def test_a_line_separator_inside_a_string_ends_no_record(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    append(path, record(cpu="a\u2028b\x85c"))
+    append(path, record())
+    assert read(path)[0].parameters["cpu"] == "a\u2028b\x85c"
+
+
 def test_another_schema_is_refused(tmp_path):
     path = tmp_path / "q0.jsonl"
     body = json.loads(record().line())

@@ -135,9 +135,13 @@ def run_or_raise(cache: Path) -> Outcome:
     """Execute every chapter; BookError with each traceback when a cell of one fails."""
     outcome = run(cache, chapters())
     if outcome.failed:
-        told = [f"{page.name}: a cell failed\n{trace}" for page, trace in outcome.failed.items()]
-        raise BookError("\n".join(told))
+        raise BookError("\n".join(_told(*failed) for failed in outcome.failed.items()))
     return outcome
+
+
+def _told(page: Path, trace: str) -> str:
+    """Return the page and its error in one line, then the traceback."""
+    return f"{page.name}: a cell failed: {trace.splitlines()[-1]}\n{trace}"
 
 
 def _quiet_logger() -> logging.Logger:

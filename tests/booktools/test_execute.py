@@ -124,7 +124,7 @@ def test_failed_page_ends_the_build_with_its_name(
 
     with pytest.raises(BookError) as caught:
         execute.run_or_raise(tmp_path)
-    assert str(caught.value) == "q0.md: a cell failed\nAssertionError: no"
+    assert str(caught.value) == "q0.md: a cell failed: AssertionError: no\nAssertionError: no"
 
 
 def test_outcome_reads_as_one_line() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .paths import BOOK, ROOT, BookError
+from .paths import BOOK, BUILD, ROOT, BookError
 
 
 def command(program: Path, arguments: Sequence[str]) -> list[str]:
@@ -27,6 +27,8 @@ def environment(inherited: dict[str, str]) -> dict[str, str]:
     paths = [str(ROOT / ".jupyter"), inherited.get("JUPYTER_CONFIG_PATH", "")]
     kept["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
     kept["JUPYTER_PREFER_ENV_PATH"] = "1"
+    # Which tabs are open is this checkout's matter, not one of the reader's other work.
+    kept["JUPYTERLAB_WORKSPACES_DIR"] = str(BUILD / "lab")
     # Chapters import figures/, which is part of the checkout but not of the installed package.
     kept["PYTHONPATH"] = str(ROOT)
     return kept

@@ -31,6 +31,7 @@ def test_projects_settings_come_before_the_readers_own() -> None:
 
     assert made["JUPYTER_CONFIG_PATH"] == os.pathsep.join([str(ROOT / ".jupyter"), "/mine"])
     assert made["HOME"] == "/h"
+    assert made["JUPYTERLAB_WORKSPACES_DIR"] == str(ROOT / "_build" / "lab")
     assert "MEMSLOTS_BOOK" not in made
 
 

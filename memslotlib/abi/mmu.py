@@ -20,7 +20,8 @@ class Mmu:
     guest's own entry is not dirty (as before each access of this library's guest), and one for
     stores. ``mapped`` is then the latter, ``loaded`` what the former maps, and ``loading`` has the
     large pages that go through it at present. So a load that faults makes the next store fault, and
-    be marked, though its page was writable.
+    be marked, though its page was writable. Not modelled: it maps a page's neighbours ahead, where
+    no write to them is tracked and the host has their memory at hand.
 
     Source: Linux 6.18, arch/x86/kvm/mmu/paging_tmpl.h FNAME(fetch)(), protect_clean_gpte;
     mmu.c validate_direct_spte(); confirmed on kvm_pvm.

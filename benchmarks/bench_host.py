@@ -13,10 +13,11 @@ from time import perf_counter_ns
 
 from measured import Number, main
 
+from memslotlib import litmus
 from memslotlib.host import KvmVm, race, require
 from memslotlib.host.backend import Backend, NativeBackend, choose
-from memslotlib.host.loops import Access
 from memslotlib.interface import Context
+from memslotlib.litmus_host import scenario
 
 HVA = 0x2000_0000_0000
 GPA = 0x1000_0000
@@ -24,6 +25,7 @@ SIZE_BYTES = 0x10000
 ROUNDS = 400
 PAIRS = 50
 ACCESSES = 3000
+UPDATES = 300
 PAIR_PER_C_MAX = 1.06
 RENDEZVOUS_S_MAX = 10.0
 OVERLAPPING_MIN = 10_000
@@ -108,11 +110,12 @@ def accesses(backend: Backend) -> list[Number]:
 
 def rendezvous(backend: Backend) -> list[Number]:
     """Run every rendezvous; return the fewest hits and the longest time."""
-    runs = [race.rendezvous(a, c, backend=backend) for c in Context for a in Access]
-    fewest = min(runs, key=lambda one: one.hits)
-    of = f"of {fewest.updates} updates, the fewest of {len(runs)} runs"
+    raced = [scenario(test, "today") for test in litmus.TESTS.values()]
+    runs = [race.rendezvous(each, c, UPDATES, backend=backend) for c in Context for each in raced]
+    fewest = min(one.hits for one in runs)
+    of = f"of {UPDATES} updates, the fewest of {len(runs)} runs"
     return [
-        Number(f"Rendezvous hits ({backend.name})", fewest.hits, of, at_least=fewest.updates),
+        Number(f"Rendezvous hits ({backend.name})", fewest, of, at_least=UPDATES),
         Number(
             f"Rendezvous, the longest run ({backend.name})",
             max(one.wall_seconds for one in runs),
@@ -123,22 +126,25 @@ def rendezvous(backend: Backend) -> list[Number]:
 
 
 def overlaps(backend: Backend) -> list[Number]:
-    """Run every overlap; return the fewest overlapping accesses, and the holes by update."""
+    """Run every overlap; return the fewest overlapping accesses, and the updates hit, by API."""
     numbers = []
-    for update in race.UPDATES:
-        runs = [race.overlap(access, update, backend=backend) for access in Access]
-        name = f"{update} under native accesses ({backend.name})"
-        control = update == "delete-create"
+    for api in litmus.UPDATES:
+        runs = [
+            race.overlap(scenario(test, api), updates=UPDATES, backend=backend)
+            for test in litmus.TESTS.values()
+        ]
+        name = f"{api} under native accesses ({backend.name})"
+        control = api == "today"
         numbers += [
             Number(
                 f"Overlapping accesses, {name}",
-                min(one.overlapping for one in runs),
+                min(one.accesses for one in runs),
                 "in the least of three runs",
                 at_least=OVERLAPPING_MIN,
             ),
             Number(
-                f"Holes, {name}",
-                min(one.holes for one in runs) if control else max(one.holes for one in runs),
+                f"Updates hit of {UPDATES}, {name}",
+                min(one.hits for one in runs) if control else max(one.hits for one in runs),
                 "in the least of three runs" if control else "in the worst of three runs",
                 at_least=1 if control else None,
                 at_most=None if control else 0,
@@ -159,4 +165,4 @@ def measure() -> list[Number]:
 
 
 if __name__ == "__main__":
-    sys.exit(main("host", ["memslotlib.host.race"], measure))
+    sys.exit(main("host", ["memslotlib.litmus_host"], measure))

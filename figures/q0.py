@@ -26,14 +26,14 @@ def answer(records: Sequence[Shown] | None = None) -> Said:
     window = _chosen(records, Method.RENDEZVOUS, "today")
     if not window:
         return Said(_UNRECORDED)
-    moved = _chosen(records, Method.FREE_RUNNING, "move")
+    moved = _chosen(records, Method.OVERLAP, "move")
     return say(
         _ANSWER,
         window=_told(window),
         exits=", ".join(_exits(window)),
         move=_told([one for one in moved if one.native]),
         emulated=_told([one for one in moved if not one.native]),
-        flags=_told(_chosen(records, Method.FREE_RUNNING, "flags")),
+        flags=_told(_chosen(records, Method.OVERLAP, "flags")),
         host=window[0].run.verdict.host,
     )
 

@@ -12,7 +12,7 @@ int ms_set_region2(int fd, uint32_t slot, uint32_t flags, uint64_t guest_phys_ad
 /* One exit that a running guest caused, as the runner logs it. */
 struct ms_exit {
 	uint64_t time_ns;	/* CLOCK_MONOTONIC, when KVM_RUN had returned */
-	uint64_t gpa;		/* MMIO only */
+	uint64_t gpa;		/* MMIO: what was accessed; INTERNAL_ERROR: rip */
 	uint32_t reason;	/* KVM_EXIT_* */
 	uint32_t detail;	/* MMIO: size | is_write << 16; INTERNAL_ERROR: suberror */
 };
@@ -28,7 +28,6 @@ struct ms_runner {
 	int error;		/* errno of a KVM_RUN that failed, or 0 */
 	uint64_t entries;	/* calls of KVM_RUN */
 	uint64_t exits;		/* exits answered: MMIO, INTERNAL_ERROR, SHUTDOWN */
-	uint64_t by_reason[64];
 	uint64_t log_capacity;
 	struct ms_exit *log;	/* a ring: exit number n is at n % log_capacity */
 	uint8_t regs[144];	/* where the guest starts, and starts again after SHUTDOWN */

@@ -14,7 +14,6 @@
 static void log_exit(struct ms_runner *r, uint32_t reason, uint64_t gpa, uint32_t detail)
 {
 	r->log[r->exits % r->log_capacity] = (struct ms_exit){ now_ns(), gpa, reason, detail };
-	r->by_reason[reason]++;
 	/* Last, and released: whoever sees the count sees the entry. */
 	__atomic_store_n(&r->exits, r->exits + 1, __ATOMIC_RELEASE);
 }
@@ -27,7 +26,8 @@ static void back_off(const struct ms_runner *r)
 	nanosleep(&nap, NULL);
 }
 
-/* KVM queues #UD when it cannot emulate; left there, the next KVM_RUN would inject it. */
+/* KVM queues #UD when it cannot emulate, before the exit; left there, the next KVM_RUN would inject
+ * it. So "run again" after an INTERNAL_ERROR is this and then KVM_RUN. */
 static int drop_exception(const struct ms_runner *r)
 {
 	struct ms_vcpu_events events;
@@ -38,6 +38,18 @@ static int drop_exception(const struct ms_runner *r)
 	events.exception_injected = 0;
 	events.exception_pending = 0;
 	return ms_ioctl_buffer(r->vcpu_fd, MS_SET_VCPU_EVENTS, &events);
+}
+
+/* Logs an instruction that KVM could not emulate, and lets the guest try it again. */
+static int fail_again(struct ms_runner *r, uint32_t suberror)
+{
+	uint64_t regs[MS_REGS_SIZE / 8];
+	int result = ms_ioctl_buffer(r->vcpu_fd, MS_GET_REGS, regs);
+
+	if (result < 0)
+		return result;
+	log_exit(r, MS_EXIT_INTERNAL_ERROR, regs[MS_REGS_RIP], suberror);
+	return drop_exception(r);
 }
 
 static int start_over(struct ms_runner *r)
@@ -70,8 +82,7 @@ static int answer(struct ms_runner *r, struct ms_kvm_run *run)
 	case MS_EXIT_INTR:
 		return 0;
 	case MS_EXIT_INTERNAL_ERROR:
-		log_exit(r, MS_EXIT_INTERNAL_ERROR, 0, run->internal.suberror);
-		result = drop_exception(r);
+		result = fail_again(r, run->internal.suberror);
 		break;
 	case MS_EXIT_SHUTDOWN:
 		log_exit(r, MS_EXIT_SHUTDOWN, 0, 0);

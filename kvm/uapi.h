@@ -55,12 +55,14 @@ _Static_assert(offsetof(struct ms_kvm_run, mmio.len) == 48, "kvm_run.mmio.len");
 #define MS_SET_USER_MEMORY_REGION  _IOW(0xAE, 0x46, struct ms_region)
 #define MS_SET_USER_MEMORY_REGION2 _IOW(0xAE, 0x49, struct ms_region2)
 #define MS_RUN                     _IO(0xAE, 0x80)
+#define MS_GET_REGS                _IOC(_IOC_READ, 0xAE, 0x81, MS_REGS_SIZE)
 #define MS_SET_REGS                _IOC(_IOC_WRITE, 0xAE, 0x82, MS_REGS_SIZE)
 #define MS_SET_SREGS               _IOC(_IOC_WRITE, 0xAE, 0x84, MS_SREGS_SIZE)
 #define MS_GET_VCPU_EVENTS         _IOR(0xAE, 0x9f, struct ms_vcpu_events)
 #define MS_SET_VCPU_EVENTS         _IOW(0xAE, 0xa0, struct ms_vcpu_events)
 
-enum { MS_REGS_SIZE = 144, MS_SREGS_SIZE = 312 };
+/* rip is the 17th of the 64-bit registers. */
+enum { MS_REGS_SIZE = 144, MS_REGS_RIP = 16, MS_SREGS_SIZE = 312 };
 
 enum {
 	MS_EXIT_MMIO = 6,

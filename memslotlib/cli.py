@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
     test = litmus.get(options.litmus)
     context = Context(options.context)
     one_ioctl = len(test.update(options.api)) == 1
-    method = Method.FREE_RUNNING if one_ioctl else Method.RENDEZVOUS
+    method = Method.OVERLAP if one_ioctl else Method.RENDEZVOUS
     host = describe()
     runners: list[tuple[str, Runner]] = [
         ("simulator", litmus.BoundaryRunner(SimVm)),

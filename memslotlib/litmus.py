@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from .errors import MemslotError
-from .interface import FETCH_STUB, Context, Exit, Vm
+from .interface import FETCH_STUB, Access, Context, Exit, Vm
 from .uapi import PAGE_SIZE, MemFlag
 from .verdict import Verdict
 
@@ -27,7 +27,10 @@ SIZE_BYTES = 4 * PAGE_SIZE
 #: The page that the vCPU accesses: inside the range before and after every update, a move by one
 #: page included.
 TARGET = GPA + 2 * PAGE_SIZE
-#: What lies there: every access finds it, a fetch executes it.
+#: Another page inside the range before and after, which nothing has accessed yet.
+UNTOUCHED = TARGET + PAGE_SIZE
+#: What every page starts with: a load finds it, a store leaves it, a fetch executes it. A guest
+#: that fetches without end finds a return there instead.
 CONTENT = FETCH_STUB * 4
 
 
@@ -36,22 +39,6 @@ class UnknownLitmusError(MemslotError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-class Access(Enum):
-    """What the vCPU does; the value names it in the test's name."""
-
-    LOAD = "load"
-    STORE = "store"
-    FETCH = "fetch"
-
-    def on(self, vm: Vm, gpa: int, context: Context) -> Exit:
-        """Make the access once."""
-        if self is Access.LOAD:
-            return vm.read(gpa, len(CONTENT), context=context)
-        if self is Access.STORE:
-            return vm.write(gpa, CONTENT, context=context)
-        return vm.fetch(gpa, context=context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +52,14 @@ class Step:
     size_bytes: int = SIZE_BYTES
     hva: int = HVA
 
+    @property
+    def region(self) -> tuple[int, int, int, int, int]:
+        """The arguments of the call."""
+        return self.slot, self.flags, self.gpa, self.size_bytes, self.hva
+
     def apply(self, vm: Vm) -> None:
         """Make the call."""
-        vm.set_user_memory_region(self.slot, self.flags, self.gpa, self.size_bytes, self.hva)
+        vm.set_user_memory_region(*self.region)
 
 
 CREATE = Step("CREATE")
@@ -75,10 +67,13 @@ DELETE = Step("DELETE", gpa=0, size_bytes=0, hva=0)
 
 #: How each API changes the slot: the ioctls in order, starting from :data:`CREATE`'s slot. A move
 #: shifts the range up a page: the target stays mapped, though by another page of the backing.
+#: "none" sets the slot to what it is, which KVM answers without touching it: no claim is about it,
+#: but whatever measures the others must find nothing in it.
 UPDATES: Mapping[str, tuple[Step, ...]] = {
     "today": (DELETE, CREATE),
     "move": (Step("MOVE", gpa=GPA + PAGE_SIZE),),
     "flags": (Step("FLAGS", flags=int(MemFlag.LOG_DIRTY_PAGES)),),
+    "none": (Step("NONE"),),
 }
 
 
@@ -98,7 +93,7 @@ class Litmus:
         >>> get("delete-create+fetch").update("batch")
         Traceback (most recent call last):
         memslotlib.litmus.UnknownLitmusError: delete-create+fetch: no API 'batch'; \
-it knows today, move, flags
+it knows today, move, flags, none
         """
         if api not in self.apis:
             known = ", ".join(self.apis)
@@ -208,5 +203,13 @@ class BoundaryRunner:
             CREATE.apply(vm)
             for step in steps:
                 step.apply(vm)
-            exit_ = litmus.access.on(vm, TARGET, context)
+            exit_ = _accessed(vm, litmus.access, context)
         return Outcome(tuple(step.name for step in steps), exit_)
+
+
+def _accessed(vm: Vm, access: Access, context: Context) -> Exit:
+    if access is Access.LOAD:
+        return vm.read(TARGET, len(CONTENT), context=context)
+    if access is Access.STORE:
+        return vm.write(TARGET, CONTENT, context=context)
+    return vm.fetch(TARGET, context=context)

@@ -3,8 +3,8 @@ import pytest
 from memslotlib import litmus
 from memslotlib.abi import SimVm
 from memslotlib.abi.policy import HostPolicy
-from memslotlib.interface import Context
-from memslotlib.litmus import Access, BoundaryRunner, Property, UnknownLitmusError
+from memslotlib.interface import Access, Context
+from memslotlib.litmus import BoundaryRunner, Property, UnknownLitmusError
 from memslotlib.verdict import Word
 
 SIMULATOR = BoundaryRunner(SimVm)
@@ -27,7 +27,7 @@ def test_only_the_middle_boundary_of_delete_and_create_shows_a_hole(access, cont
     assert met == ["done", inside, "done"]
 
 
-@pytest.mark.parametrize("api", ["move", "flags"])
+@pytest.mark.parametrize("api", ["move", "flags", "none"])
 @pytest.mark.parametrize("access", list(Access))
 def test_one_ioctl_shows_no_hole_at_its_boundaries_and_decides_nothing(access, api):
     run = SIMULATOR.run(
@@ -75,7 +75,7 @@ def test_the_policy_of_kvm_pvm_reports_what_upstream_does_not():
 def test_unknown_names_list_what_there_is():
     with pytest.raises(UnknownLitmusError, match="no litmus test 'x'; there are delete-create"):
         litmus.get("x")
-    with pytest.raises(UnknownLitmusError, match="no API 'batch'; it knows today, move, flags"):
+    with pytest.raises(UnknownLitmusError, match="'batch'; it knows today, move, flags, none"):
         litmus.get("delete-create+load").update("batch")
 
 

@@ -26,14 +26,12 @@ class GuestTimeoutError(MemslotError, TimeoutError):
 
 
 class GuestCpu:
-    """The vCPU that makes accesses, and the guest memory that its programs lie in."""
+    """A vCPU that makes accesses, and the guest's own memory, which holds ``guest.image()``."""
 
     def __init__(self, vcpu: VcpuFd, memory: memoryview, time_limit_s: float) -> None:
         self.vcpu = vcpu
         self.memory = memory
         self.time_limit_s = time_limit_s
-        for at, content in guest.image():
-            memory[at - guest.BASE : at - guest.BASE + len(content)] = content
         with memory[guest.DIRECTORIES - guest.BASE :] as directories:
             self._large_pages = directories.cast("Q")
         initial = vcpu.get_sregs()

@@ -27,6 +27,7 @@ ENABLE_CAP = Struct("<II4Q64x")
 DIRTY_GFN = Struct("<IIQ")
 #: rax rbx rcx rdx rsi rdi rsp rbp r8..r15 rip rflags.
 REGS = Struct("<18Q")
+REGS_RIP = 16
 #: base, limit, selector, type, present, dpl, db, s, l, g, avl, unusable, padding.
 SEGMENT = Struct("<QIH10B")
 #: base, limit, padding.

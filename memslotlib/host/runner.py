@@ -1,9 +1,10 @@
 """A vCPU that runs in a thread of its own until it is stopped, answering and counting its exits.
 
 Two loops do the same: one in C, which never takes the interpreter's lock, and one in Python for the
-backend without a compiler. MMIO reads are answered with ones, MMIO writes dropped; after
-KVM_EXIT_INTERNAL_ERROR the queued exception is forgotten, so the guest tries the same instruction
-again; after KVM_EXIT_SHUTDOWN it starts over.
+backend without a compiler. MMIO reads are answered with ones, MMIO writes dropped. Before
+KVM_EXIT_INTERNAL_ERROR KVM has queued #UD, which the next KVM_RUN would deliver: the loop takes it
+back (KVM_SET_VCPU_EVENTS), so the guest tries the same instruction again. After KVM_EXIT_SHUTDOWN
+the guest starts over.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ import errno
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import MemslotError, errno_name
+from ..errors import MemslotError, NotRunError, errno_name
 from ..uapi import ExitReason
 from .access import GuestCpu
 from .backend import NativeBackend
 from .fds import VcpuFd, address_of
-from .ioctls import INTERNAL, MMIO, RUN_DETAIL, RUN_EXIT_REASON, RUN_IMMEDIATE_EXIT
+from .ioctls import INTERNAL, MMIO, REGS_RIP, RUN_DETAIL, RUN_EXIT_REASON, RUN_IMMEDIATE_EXIT
 from .kick import kick
 
 #: How many exits the log keeps; older ones are overwritten.
@@ -35,7 +34,11 @@ _ALL_ONES = b"\xff" * 8
 
 @dataclass(frozen=True, slots=True)
 class ExitRecord:
-    """One exit of a running guest; ``time_ns`` is CLOCK_MONOTONIC when KVM_RUN had returned."""
+    """One exit of a running guest; ``time_ns`` is CLOCK_MONOTONIC when KVM_RUN had returned.
+
+    ``gpa`` is what an MMIO exit accessed, and for an INTERNAL_ERROR the address of the instruction
+    that KVM could not emulate (guest-virtual, which is the same here).
+    """
 
     time_ns: int
     reason: ExitReason
@@ -43,6 +46,17 @@ class ExitRecord:
     size_bytes: int = 0
     is_write: bool = False
     suberror: int = 0
+
+    @property
+    def name(self) -> str:
+        """The reason as ``interface.Exit`` spells it."""
+        return self.reason.name.lower()
+
+    @property
+    def text(self) -> str:
+        """The exit in one line, for an error message."""
+        how = {ExitReason.MMIO: " write" if self.is_write else " read"}.get(self.reason, "")
+        return f"{self.name}{how} at {self.gpa:#x}, suberror {self.suberror}"
 
 
 class Runner(ABC):
@@ -60,6 +74,11 @@ class Runner(ABC):
     def thread_id(self) -> int:
         """The native id of the vCPU's thread; 0 before it was started."""
         return self._thread.native_id or 0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """How much CPU time the vCPU's thread has had; only while it runs."""
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident or 0))
 
     def stop(self) -> None:
         """Stop the guest and wait for its thread; a second call does nothing.
@@ -89,13 +108,15 @@ class Runner(ABC):
     def entries(self) -> int:
         """How often KVM_RUN returned so far."""
 
-    @abstractmethod
-    def by_reason(self) -> Mapping[str, int]:
-        """How many exits of each reason were answered, by the reason's name in lower case."""
+    def since(self, first: int) -> list[ExitRecord]:
+        """Return exit number ``first`` and all that came after it, oldest first.
 
-    @abstractmethod
-    def log(self) -> list[ExitRecord]:
-        """Return the last ``LOG_CAPACITY`` exits, oldest first."""
+        Raises NotRunError when the log has overwritten some of them.
+        """
+        end = self.exits
+        if end - first > LOG_CAPACITY:
+            raise NotRunError(f"{end - first} exits, of which the log keeps {LOG_CAPACITY}")
+        return [self._entry(number % LOG_CAPACITY) for number in range(first, end)]
 
     @property
     def ended(self) -> str:
@@ -104,6 +125,9 @@ class Runner(ABC):
         if failed:
             return f"KVM_RUN: {errno_name(failed)}"
         return f"exit reason {reason}, to which there is no answer" if reason else ""
+
+    @abstractmethod
+    def _entry(self, index: int) -> ExitRecord: ...
 
     @abstractmethod
     def _loop(self) -> None: ...
@@ -142,16 +166,8 @@ class NativeRunner(Runner):
         """How often KVM_RUN returned so far."""
         return int(self._state.entries)
 
-    def by_reason(self) -> Mapping[str, int]:
-        """How many exits of each reason were answered, by the reason's name in lower case."""
-        counts = {reason: int(self._state.by_reason[reason]) for reason in ExitReason}
-        return {reason.name.lower(): count for reason, count in counts.items() if count}
-
-    def log(self) -> list[ExitRecord]:
-        """Return the last ``LOG_CAPACITY`` exits, oldest first."""
-        count = self.exits
-        first = max(0, count - LOG_CAPACITY)
-        return [_record(self._log[n % LOG_CAPACITY]) for n in range(first, count)]
+    def _entry(self, index: int) -> ExitRecord:
+        return _record(self._log[index])
 
     def _loop(self) -> None:
         self._lib.ms_runner_loop(self._state)
@@ -171,8 +187,7 @@ class PythonRunner(Runner):
         self._regs, self._sregs = regs, sregs
         self._stop = False
         self._entries = 0
-        self._counts: Counter[ExitReason] = Counter()
-        self._log: deque[ExitRecord] = deque(maxlen=LOG_CAPACITY)
+        self._log: list[ExitRecord] = []
         self._ended = (0, 0)
         self._exits = 0
 
@@ -186,13 +201,8 @@ class PythonRunner(Runner):
         """How often KVM_RUN returned so far."""
         return self._entries
 
-    def by_reason(self) -> Mapping[str, int]:
-        """How many exits of each reason were answered, by the reason's name in lower case."""
-        return {reason.name.lower(): count for reason, count in self._counts.items()}
-
-    def log(self) -> list[ExitRecord]:
-        """Return the last ``LOG_CAPACITY`` exits, oldest first."""
-        return list(self._log)
+    def _entry(self, index: int) -> ExitRecord:
+        return self._log[index]
 
     def _loop(self) -> None:
         vcpu = self._cpu.vcpu
@@ -219,7 +229,8 @@ class PythonRunner(Runner):
             self._count(ExitRecord(now, ExitReason.MMIO, gpa, size, bool(is_write)))
         elif reason == ExitReason.INTERNAL_ERROR:
             (suberror,) = INTERNAL.unpack_from(run, RUN_DETAIL)
-            self._count(ExitRecord(now, ExitReason.INTERNAL_ERROR, suberror=suberror))
+            rip = vcpu.get_regs()[REGS_RIP]
+            self._count(ExitRecord(now, ExitReason.INTERNAL_ERROR, rip, suberror=suberror))
             vcpu.drop_exception()
             time.sleep(NAP_NS / 1e9)
         elif reason == ExitReason.SHUTDOWN:
@@ -234,8 +245,9 @@ class PythonRunner(Runner):
         return True
 
     def _count(self, record: ExitRecord) -> None:
-        self._log.append(record)
-        self._counts[record.reason] += 1
+        # A slice, so that the log grows until it is full.
+        index = self._exits % LOG_CAPACITY
+        self._log[index : index + 1] = [record]
         self._exits += 1
 
     def _tell_to_stop(self) -> None:
@@ -258,4 +270,4 @@ def _record(entry: object) -> ExitRecord:
     time_ns, gpa, detail = entry.time_ns, entry.gpa, entry.detail  # type: ignore[attr-defined]
     if reason is ExitReason.MMIO:
         return ExitRecord(time_ns, reason, gpa, detail & 0xFFFF, bool(detail >> 16))
-    return ExitRecord(time_ns, reason, suberror=detail)
+    return ExitRecord(time_ns, reason, gpa, suberror=detail)

@@ -54,6 +54,8 @@ class KvmVm:
         self._slots: dict[int, int] = {}
         self._ring_size_bytes = 0
         self._guest: GuestCpu | None = None
+        self._guest_hva = 0
+        self._cpus = 0
         self._ring: DirtyRing | None = None
         self._resources = ExitStack()
         # Bound to the stack alone, not to self: so it also runs for a VM that is merely dropped.
@@ -179,6 +181,12 @@ class KvmVm:
         self._vm.checked(Ioctl.SET_USER_MEMORY_REGION, result)
         self._slots.update((slot, size) for slot, _, _, size, _ in updates)
 
+    def another_cpu(self) -> GuestCpu:
+        """Return one more vCPU; it shares the guest's own memory with the first."""
+        self.guest()
+        self._cpus += 1
+        return self._create_cpu(self._cpus)
+
     def run_in_thread(self, regs: bytearray, context: Context) -> Runner:
         """Let the guest run from ``regs`` in a thread of its own, until it or the VM is stopped."""
         cpu = self.guest()
@@ -207,15 +215,23 @@ class KvmVm:
 
     def _create_guest(self) -> GuestCpu:
         kick.install()
-        hva = self._memory.anywhere(guest.SIZE_BYTES)
-        self.set_user_memory_region(guest.SLOT, 0, guest.BASE, guest.SIZE_BYTES, hva)
-        vcpu = self._vm.create_vcpu(0, self._kvm.get_vcpu_mmap_size())
+        self._guest_hva = self._memory.anywhere(guest.SIZE_BYTES)
+        region = (guest.SLOT, 0, guest.BASE, guest.SIZE_BYTES, self._guest_hva)
+        self.set_user_memory_region(*region)
+        memory = self.memory(self._guest_hva, guest.SIZE_BYTES)
+        for at, content in guest.image():
+            memory[at - guest.BASE : at - guest.BASE + len(content)] = content
+        return self._create_cpu(0)
+
+    def _create_cpu(self, vcpu_id: int) -> GuestCpu:
+        vcpu = self._vm.create_vcpu(vcpu_id, self._kvm.get_vcpu_mmap_size())
         self._resources.callback(vcpu.close)
         vcpu.set_cpuid(self._kvm.get_supported_cpuid())
-        if self._ring_size_bytes:
+        if self._ring_size_bytes and self._ring is None:
             self._ring = DirtyRing(vcpu.fd, self._ring_size_bytes)
             self._resources.callback(self._ring.close)
-        cpu = GuestCpu(vcpu, self.memory(hva, guest.SIZE_BYTES), self._time_limit_s)
+        memory = self.memory(self._guest_hva, guest.SIZE_BYTES)
+        cpu = GuestCpu(vcpu, memory, self._time_limit_s)
         self._resources.callback(cpu.close)
         return cpu
 

@@ -13,8 +13,10 @@ MADE = Provenance("c0ffee", False, "0.1.0", "2026-01-02T03:04:05+00:00", "3.11",
 
 def race(experiment):
     parameters = experiment.parameters
-    hit = parameters["api"] == "today"
-    trials = 5_000_000 if parameters["method"] == "overlap" else parameters["updates"]
+    method, hit = parameters["method"], parameters["api"] == "today"
+    trials = parameters["updates"]
+    # DELETE alone, held, shows a page fault nothing.
+    hit = hit and method != "held"
     exits = {}
     if hit:
         exits = {"internal_error" if "fetch" in experiment.name else "mmio": trials}
@@ -22,11 +24,23 @@ def race(experiment):
         "word": "SEEN" if hit else "NOT SEEN",
         "hits": trials if hit else 0,
         "trials": trials,
-        "opportunities": trials,
+        "opportunities": 5_000_000 if method == "overlap" else trials,
         "exits": exits,
     }
-    samples = {"updates_overlapped": [parameters["updates"]]}
+    samples = held(parameters) if method == "held" else {}
     return Record(experiment.name, parameters, result, MADE, "c0de", samples)
+
+
+def held(parameters):
+    n, flags = parameters["updates"], parameters["api"] == "flags"
+    return {
+        "mapped_accesses": [7] * n,
+        "mapped_exits": [0] * n,
+        "unmapped_accesses": [7 if flags else 0] * n,
+        "unmapped_exits": [0] * n,
+        "unmapped_stalled": [int(not flags)] * n,
+        "exits_afterwards": [int(parameters["api"] == "today")] * n,
+    }
 
 
 @pytest.fixture

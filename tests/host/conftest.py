@@ -9,11 +9,26 @@ import pytest
 
 from memslotlib.errors import NotRunError
 from memslotlib.host import KvmVm
+from memslotlib.host.arena import Scenario
 from memslotlib.host.backend import choose
-from memslotlib.interface import FETCH_STUB
+from memslotlib.interface import FETCH_STUB, Access
 
 HVA = 0x2000_0000_0000
 GPA = 0x1000_0000
+SLOT = (1, 0, GPA, 0x4000, HVA)
+#: How each update changes the slot, and what brings it back.
+UPDATES = {
+    "delete-create": (((1, 0, 0, 0, 0), SLOT), ()),
+    "move": (((1, 0, GPA + 0x1000, 0x4000, HVA),), (SLOT,)),
+    "flags": (((1, 1, GPA, 0x4000, HVA),), (SLOT,)),
+    "none": ((SLOT,), ()),
+    # No ioctl at all: whatever is measured, it must find nothing.
+    "nothing": ((), ()),
+}
+
+
+def a_scenario(access="load", update="delete-create"):
+    return Scenario(Access(access), SLOT, *UPDATES[update], GPA + 0x2000, GPA + 0x3000, b"\xe6" * 8)
 
 
 def backends():

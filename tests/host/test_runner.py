@@ -1,10 +1,12 @@
 import time
+from collections import Counter
 
 import pytest
 
+from memslotlib.errors import NotRunError
 from memslotlib.host import KvmVm, guest, loops, runner
-from memslotlib.host.loops import Access, Word
-from memslotlib.interface import FETCH_STUB, Context, Exit
+from memslotlib.host.loops import Word
+from memslotlib.interface import FETCH_STUB, Access, Context, Exit
 from memslotlib.uapi import ExitReason
 
 from .conftest import GPA
@@ -15,10 +17,21 @@ HOLE = 0x3000_0000
 CPL3 = Context.LONG64_CPL3
 
 
-def start(vm, code, context=CPL3, **registers):
+def start(vm, code, context=CPL3):
     at = guest.LOOP - guest.BASE
     vm.guest().memory[at : at + len(code)] = code
-    return vm.run_in_thread(guest.regs(guest.LOOP, **registers), context)
+    return vm.run_in_thread(guest.regs(guest.LOOP), context)
+
+
+def accesses(vm, access, at, context=CPL3):
+    """A guest that accesses `at` over and over."""
+    word = guest.SHARED - guest.BASE + 8 * Word.AT
+    vm.guest().memory[word : word + 8] = at.to_bytes(8, "little")
+    return start(vm, loops.loop(access, context), context)
+
+
+def reasons(running):
+    return Counter(record.name for record in running.since(0))
 
 
 def until(met, limit_s=5.0):
@@ -34,7 +47,7 @@ def heartbeat(vm):
 
 
 def test_a_guest_that_never_exits_runs_until_it_is_stopped(vm):
-    running = start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=GPA)
+    running = accesses(vm, Access.LOAD, GPA)
     until(lambda: heartbeat(vm) > 1000)
     begin = time.monotonic()
 
@@ -53,7 +66,7 @@ def test_the_count_of_turns_has_64_bits(vm, context):
     at = guest.SHARED - guest.BASE
     vm.guest().memory[at : at + 8] = ((1 << 32) - 2).to_bytes(8, "little")
 
-    running = start(vm, loops.access_loop(Access.LOAD, context), context, rbx=GPA)
+    running = accesses(vm, Access.LOAD, GPA, context)
     until(lambda: heartbeat(vm) > 1 << 32)
     running.stop()
 
@@ -62,7 +75,7 @@ def test_the_count_of_turns_has_64_bits(vm, context):
 
 def test_after_a_stop_the_vcpu_makes_accesses_again(vm):
     for _ in range(20):
-        running = start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=HOLE)
+        running = accesses(vm, Access.LOAD, HOLE)
         until(lambda running=running: running.exits > 3)
         running.stop()
 
@@ -71,12 +84,12 @@ def test_after_a_stop_the_vcpu_makes_accesses_again(vm):
 
 @pytest.mark.parametrize(("access", "is_write"), [(Access.LOAD, False), (Access.STORE, True)])
 def test_mmio_exits_are_counted_and_logged(vm, access, is_write):
-    running = start(vm, loops.access_loop(access, CPL3), rbx=HOLE + 8)
+    running = accesses(vm, access, HOLE + 8)
     until(lambda: running.exits > 10)
     running.stop()
-    log = running.log()
+    log = running.since(0)
 
-    assert running.by_reason() == {"mmio": running.exits}
+    assert reasons(running) == {"mmio": running.exits}
     assert len(log) == running.exits <= running.entries
     assert {(r.reason, r.gpa, r.size_bytes, r.is_write) for r in log} == {
         (ExitReason.MMIO, HOLE + 8, 4, is_write)
@@ -85,7 +98,7 @@ def test_mmio_exits_are_counted_and_logged(vm, access, is_write):
 
 
 def test_a_guest_that_cannot_fetch_is_tried_again_until_it_can(vm, backend):
-    running = start(vm, loops.access_loop(Access.FETCH, Context.LONG64), Context.LONG64, rbx=HOLE)
+    running = accesses(vm, Access.FETCH, HOLE, Context.LONG64)
     until(lambda: running.exits > 3)
     vm.memory(0x2000_0010_0000, 1)[0] = 0xC3
     before = heartbeat(vm)
@@ -93,8 +106,8 @@ def test_a_guest_that_cannot_fetch_is_tried_again_until_it_can(vm, backend):
     until(lambda: heartbeat(vm) > before + 10)
     running.stop()
 
-    assert running.by_reason() == {"internal_error": running.exits}
-    assert {record.suberror for record in running.log()} == {1}
+    assert reasons(running) == {"internal_error": running.exits}
+    assert {(record.suberror, record.gpa) for record in running.since(0)} == {(1, HOLE)}
 
 
 def test_a_guest_that_shuts_down_starts_over(vm):
@@ -103,7 +116,7 @@ def test_a_guest_that_shuts_down_starts_over(vm):
     until(lambda: heartbeat(vm) > 3)
     running.stop()
 
-    assert set(running.by_reason()) == {"shutdown"}
+    assert set(reasons(running)) == {"shutdown"}
     assert running.exits >= 3
 
 
@@ -116,22 +129,39 @@ def test_an_exit_without_an_answer_ends_the_loop_and_is_named(vm):
 
 def test_memory_without_backing_ends_the_loop_with_its_errno(vm):
     vm.set_user_memory_region(2, 0, HOLE, 0x1000, 0x2000_0020_0000)
-    running = start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=HOLE)
+    running = accesses(vm, Access.LOAD, HOLE)
     until(lambda: running.ended or running.exits > 10)
 
     # Interpreted, the same access is an MMIO exit.
-    assert running.ended == "KVM_RUN: EFAULT" or set(running.by_reason()) == {"mmio"}
+    assert running.ended == "KVM_RUN: EFAULT" or set(reasons(running)) == {"mmio"}
 
 
-def test_the_log_keeps_the_last_exits(vm, monkeypatch):
+def test_the_log_keeps_the_last_exits_and_says_when_it_has_lost_some(vm, monkeypatch):
     monkeypatch.setattr(runner, "LOG_CAPACITY", 8)
-    running = start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=HOLE)
+    running = accesses(vm, Access.LOAD, HOLE)
     until(lambda: running.exits > 50)
     running.stop()
 
-    log = running.log()
+    log = running.since(running.exits - 8)
     assert len(log) == 8
     assert [r.time_ns for r in log] == sorted(r.time_ns for r in log)
+    assert running.since(running.exits) == []
+    with pytest.raises(NotRunError, match="9 exits, of which the log keeps 8"):
+        running.since(running.exits - 9)
+
+
+def test_an_exit_tells_of_itself_in_one_line():
+    mmio = runner.ExitRecord(1, ExitReason.MMIO, 0x10, 4, True)
+    failed = runner.ExitRecord(1, ExitReason.INTERNAL_ERROR, 0x20, suberror=1)
+
+    assert mmio.text == "mmio write at 0x10, suberror 0"
+    assert failed.text == "internal_error at 0x20, suberror 1"
+
+
+def test_a_running_guest_uses_cpu_time(vm):
+    running = accesses(vm, Access.LOAD, GPA)
+    before = running.cpu_seconds
+    until(lambda: running.cpu_seconds > before + 0.01)
 
 
 def test_closing_the_vm_stops_its_guest(backend, leaks):
@@ -139,14 +169,14 @@ def test_closing_the_vm_stops_its_guest(backend, leaks):
 
     for _ in range(20):
         with KvmVm(backend=backend) as vm:
-            start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=guest.BASE)
+            accesses(vm, Access.LOAD, guest.BASE)
             until(lambda vm=vm: heartbeat(vm) > 10)
 
     assert leaks() == {}
 
 
 def test_stopping_twice_is_stopping_once(vm):
-    running = start(vm, loops.access_loop(Access.LOAD, CPL3), rbx=GPA)
+    running = accesses(vm, Access.LOAD, GPA)
     running.stop()
     running.stop()
 

@@ -230,12 +230,12 @@ class TestClosing:
     def test_a_process_that_ends_without_closing_ends(self):
         program = (
             "from memslotlib.host import KvmVm, guest, loops\n"
-            "from memslotlib.interface import Context\n"
+            "from memslotlib.interface import Access, Context\n"
             "vm = KvmVm()\n"
-            "code = loops.access_loop(loops.Access.LOAD, Context.LONG64_CPL3)\n"
+            "code = loops.loop(Access.LOAD, Context.LONG64_CPL3)\n"
             "at = guest.LOOP - guest.BASE\n"
             "vm.guest().memory[at:at + len(code)] = code\n"
-            "vm.run_in_thread(guest.regs(guest.LOOP, rbx=guest.BASE), Context.LONG64_CPL3)\n"
+            "vm.run_in_thread(guest.regs(guest.LOOP), Context.LONG64_CPL3)\n"
             "print('running')\n"
         )
         ended = subprocess.run(

@@ -45,5 +45,13 @@ def _row(one: Shown) -> tuple[object, ...]:
     word = Cell(verdict.word.value, one.verdict.kind)
     access = one.record.experiment.rpartition("+")[2]
     guest = one.parameters["context"] + ("*" if one.native else "")
-    counts = (verdict.trials, verdict.opportunities, verdict.hits)
+    counts = (verdict.trials, _rounded(verdict.opportunities), verdict.hits)
     return access, one.parameters["api"], guest, *counts, bound, word
+
+
+def _rounded(count: int) -> Cell:
+    """Return a number of which only the size matters, short enough for the table."""
+    for size, unit in ((10**6, " M"), (10**3, " k")):
+        if count >= 10 * size:
+            return Cell(f"{count // size:,}{unit}", "number")
+    return Cell.of(count)

@@ -13,7 +13,11 @@ from .records import Shown, shown
 
 
 def table(records: Sequence[Shown] | None = None) -> Table:
-    """Return one row for each access, ioctl and guest that was recorded while held."""
+    """Return one row for each access, ioctl and guest that was recorded while held.
+
+    A cell counts holds: the page was served, the access stalled, it met a hole (the exit is that of
+    T0.1), or the guest never came to it.
+    """
     records = shown("q0.jsonl") if records is None else records
     columns = ("Access", "Ioctl", "Guest", "Page mapped", "Page not mapped", "Released")
     rows = [_row(one) for one in records if one.parameters["method"] == Method.HELD.value]
@@ -22,15 +26,14 @@ def table(records: Sequence[Shown] | None = None) -> Table:
 
 def _row(one: Shown) -> tuple[object, ...]:
     samples = one.record.samples
-    exits = " or ".join(one.run.exits)
     first, *_ = litmus.UPDATES[one.parameters["api"]]
     return (
         one.record.experiment.rpartition("+")[2],
         first.name,
         one.parameters["context"] + ("*" if one.native else ""),
-        _told(exits if met else "served" for met in samples["mapped_exits"]),
+        _told("hole" if met else "served" for met in samples["mapped_exits"]),
         _told(
-            _unmapped(exits, *each)
+            _unmapped(*each)
             for each in zip(
                 samples["unmapped_accesses"],
                 samples["unmapped_exits"],
@@ -42,11 +45,11 @@ def _row(one: Shown) -> tuple[object, ...]:
     )
 
 
-def _unmapped(name: str, accesses: int, exits: int, stalled: int) -> str:
+def _unmapped(accesses: int, exits: int, stalled: int) -> str:
     if accesses < 0:
         return "not reached"
     if exits:
-        return name
+        return "hole"
     return "stalled" if stalled else "served"
 
 

@@ -228,5 +228,7 @@ def _renew(made: Arena) -> None:
     """Bring the guest back to the target, and the slot back without any page mapped."""
     slot, *_ = made.scenario.create
     made.words[Word.AT] = made.scenario.target
+    # First it must be there: an access under way would map the other page in the new slot.
+    made.settle()
     made.apply(((slot, 0, 0, 0, 0), made.scenario.create))
     made.settle()

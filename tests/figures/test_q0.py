@@ -20,17 +20,16 @@ fetch   long64*       internal_error     internal_error  SEEN 300 of 300
 fetch   long64-cpl3*  shutdown           internal_error  SEEN 300 of 300"""
 
 T0_3_LOAD = """\
-Access  API    Guest      Updates  Accesses   Hit    95 %       Verdict
-                                                     bound
-------  -----  ---------  -------  ---------  -----  ---------  --------
-load    none   long64-      3,000  5,000,000      0  < 1/1,000  NOT SEEN
+Access  API    Guest      Updates  Accesses  Hit    95 % bound  Verdict
+------  -----  ---------  -------  --------  -----  ----------  --------
+load    none   long64-      3,000   5,000 k      0  < 1/1,000   NOT SEEN
                cpl3*
-load    flags  long64-      3,000  5,000,000      0  < 1/1,000  NOT SEEN
+load    flags  long64-      3,000   5,000 k      0  < 1/1,000   NOT SEEN
                cpl3*
-load    move   long64-      3,000  5,000,000      0  < 1/1,000  NOT SEEN
+load    move   long64-      3,000   5,000 k      0  < 1/1,000   NOT SEEN
                cpl3*
-load    move   long64*        300  5,000,000      0  < 1/100    NOT SEEN
-load    today  long64-      3,000  5,000,000  3,000             SEEN
+load    move   long64*        300   5,000 k      0  < 1/100     NOT SEEN
+load    today  long64-      3,000   5,000 k  3,000              SEEN
                cpl3*"""
 
 T0_6_LOAD = """\
@@ -80,12 +79,21 @@ def test_t0_3_bounds_what_was_not_seen_by_updates_between_its_controls(shown_rac
     assert t0_3.table([]).rows == []
 
 
+def test_t0_3_rounds_how_many_accesses_there_were(shown_races):
+    (one, *_) = [o for o in loads(shown_races) if o.parameters["method"] == "overlap"][3:]
+    told = [
+        t0_3._row(replaced(one, {"opportunities": count}))[4].text
+        for count in (9, 9999, 10_000, 9_999_999, 10_000_000)
+    ]
+    assert told == ["9", "9,999", "10 k", "9,999 k", "10 M"]
+
+
 def test_t0_6_tells_what_each_page_came_to_in_every_hold(shown_races):
     assert t0_6.table(loads(shown_races)).text == T0_6_LOAD
     assert len(t0_6.table(shown_races).rows) == 3 * 2 * 3
 
 
-def test_t0_6_names_the_exits_and_what_was_never_reached(shown_races):
+def test_t0_6_tells_holes_from_stalls_and_from_what_was_never_reached(shown_races):
     (one,) = [
         one
         for one in loads(shown_races)
@@ -104,8 +112,8 @@ def test_t0_6_names_the_exits_and_what_was_never_reached(shown_races):
 
     ((*_, mapped, unmapped, released),) = t0_6.table([loud]).rows
 
-    assert mapped == "mmio 20"
-    assert unmapped == "mmio 17, not reached 2, stalled 1"
+    assert mapped == "hole 20"
+    assert unmapped == "hole 17, not reached 2, stalled 1"
     assert released == "served 20"
 
 

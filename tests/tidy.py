@@ -54,12 +54,10 @@ _MACHINE = re.compile(rf"(?<![\w.])/(?:root|home/\w+|opt/py\w*|work)/|{_HOSTS}")
 #: Modules without a test file of their own, and why; a file that is named here has to exist.
 UNTESTED = {
     "memslotlib/conformance/behaviour.py": "a table, run by tests/conformance/test_table.py",
-    "memslotlib/conformance/cases.py": "what cases are made of: tests/conformance/test_table.py",
     "memslotlib/conformance/logcases.py": "a table, run by tests/conformance/test_table.py",
     "memslotlib/abi/region_rules.py": "each rule is broken by tests/conformance/test_table.py",
     "memslotlib/abi/rule.py": "tested with the rules: tests/abi/test_rules.py",
     "memslotlib/booktools/paths.py": "names of folders; tests/booktools/test_build.py uses them",
-    "memslotlib/interface.py": "a protocol and plain records, which both backends' tests exercise",
     "memslotlib/uapi.py": "numbers alone; tests/host/test_capabilities.py asks the kernel for them",
 }
 

@@ -69,7 +69,8 @@ def in_functions() -> list[Outcome]:
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         if subprocess.run(command, env=ENVIRONMENT, stdout=log, stderr=log).returncode != 0:
             log.seek(0)
-            raise SystemExit(log.read())
+            # Before its end come hundreds of lines of a spinner.
+            raise SystemExit("\n".join(log.read().splitlines()[-40:]))
     return list(mutmut_outcomes(MUTMUT_TREE))
 
 

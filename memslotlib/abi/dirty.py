@@ -14,7 +14,7 @@ import errno
 from typing import NamedTuple
 
 from ..uapi import AS_ID_SHIFT, SLOT_ID_MASK, USER_MEM_SLOTS, ManualProtect
-from .ring import BATCH_PAGES, batches
+from .ring import batches
 from .rule import Rule, asked, first_broken, refusal
 from .slots import Slot
 from .state import VmState, bitmap_size_bytes
@@ -145,9 +145,9 @@ def protect(state: VmState, slot: Slot) -> None:
     state.mmu.protect(place for place in state.mmu.mapped if slot.covers(place))
 
 
-def _protect_marked(state: VmState, slot: Slot, first_page: int, bits: bytes) -> None:
+def _protect_marked(state: VmState, slot: Slot, first_page: int, mask: int) -> None:
     """Write-protect the pages whose bits are set, bit 0 being ``first_page`` of the slot."""
-    first_gfn, mask = slot.base_gfn + first_page, int.from_bytes(bits, "little")
+    first_gfn = slot.base_gfn + first_page
     state.mmu.protect(
         (as_id, gfn)
         for as_id, gfn in state.mmu.mapped
@@ -160,7 +160,7 @@ def get_log(state: VmState, number: int) -> bytes:
     slot, bitmap = _logged(state, LogRequest(GET, number))
     log = bytes(bitmap)
     if not state.manual_protect:
-        _protect_marked(state, slot, 0, log)
+        _protect_marked(state, slot, 0, int.from_bytes(log, "little"))
         bitmap[:] = bytes(len(bitmap))
     return log
 
@@ -173,7 +173,7 @@ def clear_log(state: VmState, number: int, first_page: int, num_pages: int, bitm
     had = int.from_bytes(log[here], "little")
     cleared = had & int.from_bytes(bitmap[:size_bytes], "little")
     log[here] = (had ^ cleared).to_bytes(size_bytes, "little")
-    _protect_marked(state, slot, first_page, cleared.to_bytes(size_bytes, "little"))
+    _protect_marked(state, slot, first_page, cleared)
 
 
 def reset_rings(state: VmState) -> int:
@@ -198,7 +198,7 @@ def _reset_batch(state: VmState, number: int, offset: int, mask: int) -> None:
     """
     slot = state.slot(number)
     if slot is not None and offset + mask.bit_length() <= slot.npages:
-        _protect_marked(state, slot, offset, mask.to_bytes(BATCH_PAGES // 8, "little"))
+        _protect_marked(state, slot, offset, mask)
 
 
 def _logged(state: VmState, request: LogRequest) -> tuple[Slot, bytearray]:

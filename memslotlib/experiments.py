@@ -24,8 +24,8 @@ from .verdict import Verdict, Word
 #: Updates of one race; the figure that the book's tables are about.
 UPDATES = 300
 #: Updates of one overlap by the guest that most hosts run on the processor: nothing seen in so many
-#: is less than one in a thousand, with 95 %.
-OVERLAP_UPDATES = 3000
+#: is less than one in 500, with 95 %.
+OVERLAP_UPDATES = 1500
 #: Times that one ioctl is held.
 HOLDS = 20
 CONFORMANCE_CALLS = 100_000

@@ -18,6 +18,7 @@ def open_kvm(device: str = DEVICE, backend: Backend | None = None) -> Kvm:
 
     Raises NotRunError with the reason: absent, not permitted, no KVM, another API version.
     """
+    backend = backend or backends.default()
     try:
         fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -27,7 +28,7 @@ def open_kvm(device: str = DEVICE, backend: Backend | None = None) -> Kvm:
         raise NotRunError(f"{device}: not permitted (is this user in group kvm?)") from None
     except OSError as error:
         raise NotRunError(f"{device}: {os.strerror(error.errno or 0)}") from None
-    kvm = Kvm(fd, backend or backends.default())
+    kvm = Kvm(fd, backend)
     try:
         _check_version(kvm, device)
     except BaseException:

@@ -1,4 +1,4 @@
-"""T0.2: what each exit leaves a VMM to do. Read from the sources that the table names."""
+"""T0.2: what each exit leaves a VMM to do, read in api.rst and in handle_emulation_failure()."""
 
 from __future__ import annotations
 
@@ -9,33 +9,29 @@ ROWS = (
         "KVM_EXIT_MMIO, a read",
         "mmio",
         "Answer from its own view of memory. The guest gets the right bytes, late.",
-        "api.rst, KVM_EXIT_MMIO",
     ),
     (
         "KVM_EXIT_MMIO, a write",
         "mmio",
         "Apply it to the memory itself. A locked read-modify-write comes as a plain write, and is "
         "atomic with no other vCPU.",
-        "api.rst, KVM_EXIT_MMIO",
     ),
     (
         "KVM_EXIT_INTERNAL_ERROR, suberror 1",
         "internal_error",
         "Stop the VM, as QEMU does; or decide from RIP and its own updates in flight that this was "
         "the race, forget the queued exception (upstream queues #UD first) and run the vCPU again.",
-        "x86.c, handle_emulation_failure()",
     ),
     (
         "none; #UD in the guest",
         "shutdown",
         "Nothing: it is not told. Upstream injects #UD above CPL 0 and in nested guests, unless "
         "KVM_CAP_EXIT_ON_EMULATION_FAILURE is enabled.",
-        "x86.c, handle_emulation_failure()",
     ),
 )
 
 
 def table() -> Table:
     """Return one row for each thing that can come out of the window."""
-    columns = ("Exit", "In T0.1", "What a VMM can do", "Source")
+    columns = ("Exit", "In T0.1", "What a VMM can do")
     return Table(columns, ROWS)

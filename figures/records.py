@@ -13,7 +13,8 @@ from memslotlib.experiments import Experiment, experiments, host_label, recall
 from memslotlib.interface import Context
 from memslotlib.litmus import Run
 from memslotlib.provenance import code_digest
-from memslotlib.views.tables import Cell
+from memslotlib.verdict import Verdict
+from memslotlib.views.tables import Cell, Table
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,13 @@ def source_line(records: Sequence[Shown]) -> str:
     if stale:
         line += f" STALE: the code of {stale} of {len(records)} records has changed since."
     return f"{line} To run it again: `make evidence`."
+
+
+def recorded_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Return a table of records; without any it says NOT RUN, never just nothing."""
+    if rows:
+        return Table(columns, rows)
+    return Table(("Verdict", "Why"), [(Verdict.not_run("no record"), "nothing is recorded yet")])
 
 
 def _span(values: Sequence[str]) -> str:

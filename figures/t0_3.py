@@ -9,7 +9,7 @@ from memslotlib.litmus_host import Method
 from memslotlib.verdict import Word
 from memslotlib.views.tables import Cell, Table
 
-from .records import Shown, shown
+from .records import Shown, recorded_table, shown
 
 #: From what cannot show a hole to what must: API and guest.
 ROWS = (
@@ -25,7 +25,7 @@ def table(records: Sequence[Shown] | None = None) -> Table:
     """Return one row for each access, API and guest that was recorded by overlap."""
     records = shown("q0.jsonl") if records is None else records
     columns = ("Access", "API", "Guest", "Updates", "Accesses", "Hit", "95 % bound", "Verdict")
-    return Table(columns, [_row(one) for one in _chosen(records)])
+    return recorded_table(columns, [_row(one) for one in _chosen(records)])
 
 
 def _chosen(records: Sequence[Shown]) -> Iterator[Shown]:

@@ -51,8 +51,8 @@ def kernel(claim: Claim, expected: Expectation, records: Sequence[Shown]) -> tup
     """Return the recorded host's word, summed over the claim's contexts that took its path."""
     if claim.keeps != Property.SERVED.value:
         return Word.NOT_RUN, "NOT RUN: needs a stock kernel"
-    runs = [
-        one.run.verdict
+    chosen = [
+        one
         for one in records
         if one.record.experiment == claim.litmus
         and one.parameters["api"] == expected.api
@@ -60,12 +60,14 @@ def kernel(claim: Claim, expected: Expectation, records: Sequence[Shown]) -> tup
         and one.parameters["context"] in claim.contexts
         and claim.path in ("any", "page tables" if one.native else "emulator")
     ]
-    if not runs:
+    if not chosen:
         return Word.NOT_RUN, "NOT RUN: nothing recorded"
-    hits, trials = sum(run.hits for run in runs), sum(run.trials for run in runs)
+    verdicts = [one.run.verdict for one in chosen]
+    hits, trials = sum(one.hits for one in verdicts), sum(one.trials for one in verdicts)
+    stale = " (stale)" if any(one.stale for one in chosen) else ""
     if hits:
-        return Word.SEEN, f"SEEN {hits:,} of {trials:,}"
-    return Word.NOT_SEEN, f"NOT SEEN in {trials:,}"
+        return Word.SEEN, f"SEEN {hits:,} of {trials:,}{stale}"
+    return Word.NOT_SEEN, f"NOT SEEN in {trials:,}{stale}"
 
 
 def _methods(api: str) -> tuple[Method, ...]:

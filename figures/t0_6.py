@@ -9,7 +9,7 @@ from memslotlib import litmus
 from memslotlib.litmus_host import Method
 from memslotlib.views.tables import Table
 
-from .records import Shown, shown
+from .records import Shown, recorded_table, shown
 
 
 def table(records: Sequence[Shown] | None = None) -> Table:
@@ -21,7 +21,7 @@ def table(records: Sequence[Shown] | None = None) -> Table:
     records = shown("q0.jsonl") if records is None else records
     columns = ("Access", "Ioctl", "Guest", "Page mapped", "Page not mapped", "Released")
     rows = [_row(one) for one in records if one.parameters["method"] == Method.HELD.value]
-    return Table(columns, rows)
+    return recorded_table(columns, rows)
 
 
 def _row(one: Shown) -> tuple[object, ...]:

@@ -183,3 +183,15 @@ def test_t0_5_counts_a_hole_seen_while_held_against_the_claim(shown_races):
     ]
 
     assert found(records, "Q0.5", "move")[1] == "SEEN 1 of 1,520: CONTRADICTS THE CLAIM"
+
+
+def test_t0_5_marks_what_stale_records_found(shown_races):
+    stale = [dataclasses.replace(one, stale=True) for one in shown_races]
+
+    assert found(stale, "Q0.1", "today")[1] == "SEEN 1,200 of 1,200 (stale)"
+    assert found(stale, "Q0.1", "flags")[1].endswith(" (stale)")
+
+
+def test_a_table_of_records_says_not_run_when_there_are_none():
+    for module in (t0_3, t0_6):
+        assert module.table([]).text.splitlines()[-1].startswith("NOT RUN")

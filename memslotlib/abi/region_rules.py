@@ -75,10 +75,10 @@ class Region(NamedTuple):
 
 
 def _flags_unknown(r: Region, s: VmState, old: Slot | None) -> bool:
-    # Neither dirty logging nor READONLY goes with a guest_memfd.
-    offered = _GUEST_MEMFD if s.policy.guest_memfd else 0
-    allowed = offered if r.flags & _GUEST_MEMFD else _V1_FLAGS
-    return r.flags & ~allowed != 0
+    if r.flags & _GUEST_MEMFD:
+        # Neither dirty logging nor READONLY goes with a guest_memfd.
+        return not s.policy.guest_memfd or r.flags != _GUEST_MEMFD
+    return r.flags & ~_V1_FLAGS != 0
 
 
 def _gmem_offset(r: Region, s: VmState, old: Slot | None) -> bool:

@@ -33,11 +33,9 @@ def batches(entries: Iterable[Entry]) -> Iterator[Batch]:
     """
     slot = first = mask = 0
     for number, offset in entries:
-        ahead = offset - first
-        if mask and number == slot and 0 <= ahead < BATCH_PAGES:
-            mask |= 1 << ahead
-        elif mask and number == slot and ahead < 0 and mask.bit_length() - ahead <= BATCH_PAGES:
-            first, mask = offset, mask << -ahead | 1
+        low, high = min(first, offset), max(first + mask.bit_length(), offset + 1)
+        if mask and number == slot and high - low <= BATCH_PAGES:
+            first, mask = low, mask << first - low | 1 << offset - low
         else:
             if mask:
                 yield slot, first, mask

@@ -106,6 +106,15 @@ def test_zapped_pages_are_gone_from_both_tables(place):
     assert mmu.loaded == set(mmu.mapped) == {A if place == B else B}
 
 
+def test_a_page_that_only_loads_reach_can_be_zapped():
+    mmu = Mmu(shadow=True)
+    mmu.map(A, writable=False)
+    mmu.zap([A])
+
+    assert list(mmu.places()) == []
+    assert not mmu.serves(A, is_write=False)
+
+
 def test_zapping_all_leaves_no_table():
     mmu = Mmu(shadow=True)
     store(mmu, A)

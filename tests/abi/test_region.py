@@ -307,6 +307,12 @@ class TestRefusals:
 
         assert refused(vm, region, vm, flags=flags, guest_memfd=fd) == rule
 
+    @pytest.mark.parametrize("flags", [GMEM, GMEM | LOG])
+    def test_a_vm_without_guest_memfd_refuses_the_flag(self, flags):
+        vm = a_vm(guest_memfd=False)
+
+        assert refused(vm, region, vm, flags=flags, guest_memfd=3) == "flags"
+
     @pytest.mark.parametrize("bits", [36, 46])
     def test_the_mmu_may_map_less(self, bits):
         vm = a_vm(max_gpa_bits=bits)

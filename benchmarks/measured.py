@@ -66,7 +66,7 @@ def main(program: str, modules: Sequence[str], measure: Callable[[], list[Number
     if options.record:
         made = Record(
             experiment=f"bench-{program}",
-            parameters={},
+            parameters={"modules": list(modules)},
             result={"numbers": [asdict(number) for number in numbers]},
             provenance=here_and_now(describe().as_dict()),
             code=code_digest(*modules),

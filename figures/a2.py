@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from memslotlib.evidence import DATA, Record, read
 from memslotlib.experiments import host_label
+from memslotlib.provenance import code_digest
 from memslotlib.views.prose import Said, say
 from memslotlib.views.tables import Cell, Table
 
@@ -24,11 +25,12 @@ def table(records: Sequence[Record] | None = None) -> Table:
     rows = []
     for record in newest(records):
         program = record.experiment.removeprefix("bench-")
+        stale = " (stale)" if _is_stale(record) else ""
         for number in record.result["numbers"]:
             rows.append(
                 (
                     number["name"],
-                    f"{number['value']:,.4g} {number['unit']}",
+                    f"{number['value']:,.4g} {number['unit']}{stale}",
                     *_bound(number["value"], number["at_most"], number["at_least"]),
                     f"benchmarks/bench_{program}.py",
                 )
@@ -59,6 +61,11 @@ def mutation(records: Sequence[Record] | None = None) -> Said:
         "{killed:,} of {total:,} mutants killed, {score:.1%}; {survived:,} survive.",
         **{name: runs[-1].result[name] for name in ("killed", "total", "score", "survived")},
     )
+
+
+def _is_stale(record: Record) -> bool:
+    """Whether the code that the benchmark measured has changed since."""
+    return record.is_stale(code_digest(*record.parameters["modules"]))
 
 
 def _bound(value: float, at_most: float | None, at_least: float | None) -> tuple[str, object]:

@@ -1,13 +1,17 @@
 from figures import a2
 from memslotlib.evidence import Record
-from memslotlib.provenance import Provenance
+from memslotlib.provenance import Provenance, code_digest
 
 HOST = {"kernel": "6.12.1", "module": "kvm_amd", "out_of_tree": False}
 
 
-def record(experiment, date, **result):
+MODULES = ["memslotlib.verdict"]
+
+
+def record(experiment, date, code=None, **result):
+    code = code or code_digest(*MODULES)
     made = Provenance("c0ffee", False, "0.1.0", f"{date}T00:00:00+00:00", "3.11", "native", HOST)
-    return Record(experiment, {}, result, made, "c0de")
+    return Record(experiment, {"modules": MODULES}, result, made, code)
 
 
 def number(name, value, at_most=None, at_least=None):
@@ -51,3 +55,9 @@ def test_the_mutation_score_is_the_last_recorded_one():
     ]
     assert a2.mutation(runs).text == "970 of 1,000 mutants killed, 97.0%; 30 survive."
     assert a2.mutation([]).text == "NOT RUN: no mutation run is recorded."
+
+
+def test_what_older_code_measured_is_marked():
+    old = record("bench-abi", "2026-01-02", code="c0de", numbers=[number("look-up", 1.5)])
+
+    assert a2.table([old]).rows[0][1] == "1.5 us (stale)"

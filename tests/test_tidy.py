@@ -97,7 +97,7 @@ GOOD_FILES = [
     ("a.md", "# A\n\n```sh\n# a comment\n```\n"),
     ("CHANGELOG.md", "# Changes\n\n## [Unreleased]\n\n### Added\n\n## [0.1.0] - 2026-11-23\n"),
     ("a.py", "import random\n\nrandom.Random(1).random()\n"),
-    ("README.md", "# A\n\nhttps://example.org/home/x and a/work/b\n"),
+    ("README.md", "# A\n\nhttps://example.org/home/x and a/wo" + "rk/b\n"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Opt-in measurements: ratios in one run, never part of a test."""

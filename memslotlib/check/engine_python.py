@@ -1,0 +1,208 @@
+"""The engine in plain Python: slow, short, and what the others are held against.
+
+It runs wherever Python does, a reader's browser included.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from . import space, trees
+from .program import OverflowedError, Program
+from .space import Bounds, Counts, Edge, Hits, Target
+
+#: How many states are expanded between two looks at the clock.
+SLICE = 1000
+#: What a state takes: its int, its place in the dict and in a level's list.
+STATE_BYTES = 32 + 100 + 8
+
+
+class PythonEngine:
+    """Breadth-first search with a dict of packed states."""
+
+    name = "python"
+
+    def __init__(self, program: Program, symmetry: bool) -> None:
+        self.program = program
+        self.symmetry = symmetry and bool(program.packing.chunks)
+        self.counts = Counts()
+        self._begin()
+
+    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
+        """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
+        until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
+        while True:
+            try:
+                self.counts.ended = self._run(bounds, until, is_enough)
+                break
+            except OverflowedError:
+                self.program.widen()
+                self._begin()
+            except KeyboardInterrupt:
+                self.counts.ended = space.INTERRUPTED
+                break
+        self.counts.levels = [len(states) for states in self.levels]
+        self.counts.memory_bytes = self.counts.distinct * STATE_BYTES
+
+    def level(self, number: int) -> Iterable[int]:
+        """Return the states of a level, as packed ints."""
+        return self.levels[number]
+
+    def towards(self, target: Target) -> list[dict[int, list[Edge]]]:
+        """Return, level by level, all states on shortest paths to a target, with their steps."""
+        marked = self._marked(target)
+        program, symmetry = self.program, self.symmetry
+        canonical = program.packing.canonical
+        found: list[dict[int, list[Edge]]] = []
+        states = [program.initial]
+        for number in range(len(marked)):
+            edges: dict[int, list[Edge]] = {}
+            for state in states:
+                kept: list[Edge] = []
+                for one in program.successors(state):
+                    if number + 1 < len(marked):
+                        after = canonical(one.state) if symmetry else one.state
+                        if not one.path.stops and after in marked[number + 1]:
+                            kept.append((one.actor, one.choice, one.state))
+                    elif (
+                        target.kind == "step"
+                        and self.program.marks_of(one.path.marks) >> target.number & 1
+                    ):
+                        after_ = None if one.path.stops else one.state
+                        kept.append((one.actor, one.choice, after_))
+                edges[state] = kept
+            found.append(edges)
+            states = list(
+                dict.fromkeys(s for each in edges.values() for *_, s in each if s is not None)
+            )
+        return found
+
+    def unreachable(self, predicate: int) -> Iterator[tuple[int, int]]:
+        """Return the states from which ``predicate`` can never come true, with their levels."""
+        program = self.program
+        before: dict[int, list[int]] = {}
+        good = []
+        for states in self.levels:
+            for state in states:
+                if program.holds(predicate, state):
+                    good.append(state)
+                for one in self._steps(state):
+                    before.setdefault(one, []).append(state)
+        reached = set(good)
+        while good:
+            for state in before.get(good.pop(), ()):
+                if state not in reached:
+                    reached.add(state)
+                    good.append(state)
+        for number, states in enumerate(self.levels):
+            yield from ((number, state) for state in states if state not in reached)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.levels.clear()
+        self.known.clear()
+
+    def _begin(self) -> None:
+        program = self.program
+        initial = program.initial
+        if self.symmetry:
+            initial = program.packing.canonical(initial)
+        self.levels: list[list[int]] = [[initial]]
+        self.known = {initial}
+        self.counts = Counts(
+            steps=[Hits() for _ in program.model.step_properties],
+            predicates=[Hits() for _ in program.model.predicates],
+        )
+
+    def _run(self, bounds: Bounds, until: float | None, is_enough: Callable[[Counts], bool]) -> str:
+        most = bounds.states or sys.maxsize
+        if bounds.memory_bytes is not None:
+            most_by_memory = max(1, bounds.memory_bytes // STATE_BYTES)
+        else:
+            most_by_memory = sys.maxsize
+        while self.levels[-1]:
+            depth = len(self.levels) - 1
+            if bounds.depth is not None and depth >= bounds.depth:
+                return space.DEPTH
+            self.levels.append([])
+            for number, state in enumerate(self.levels[-2]):
+                self._expand(state, depth, self.levels[-1])
+                if len(self.known) >= min(most, most_by_memory):
+                    return space.STATES if most <= most_by_memory else space.MEMORY
+                if number % SLICE == 0 and until is not None and time.monotonic() > until:
+                    return space.SECONDS
+            if is_enough(self.counts):
+                return space.STOPPED
+        self.levels.pop()
+        return space.COMPLETE
+
+    def _expand(self, state: int, depth: int, following: list[int]) -> None:
+        program, counts, known = self.program, self.counts, self.known
+        effects, nodes = program.trees.effects, program.trees.nodes
+        canonical = program.packing.canonical if self.symmetry else None
+        counts.expanded += 1
+        for number, hits in enumerate(counts.predicates):
+            hits.add(depth, int(program.holds(number, state) == program.events[number]))
+        is_stuck, waits = True, False
+        for actor, roots in enumerate(program.roots):
+            while True:
+                ends = trees.outcomes(program.trees, roots[program.local_of(state, actor)], state)
+                if nodes[ends[-1]] != trees.UNKNOWN:
+                    break
+                program.expand(actor, state)
+            for end in ends:
+                word = nodes[end]
+                if word & 0xFF != trees.LEAF:
+                    waits |= word & 0xFF == trees.BLOCKED
+                    continue
+                is_stuck = False
+                keep, put, marks = effects[word >> 32]
+                counts.generated += 1
+                if marks:
+                    for number, hits in enumerate(counts.steps):
+                        hits.add(depth, marks >> number & 1)
+                    if marks & trees.STOP:
+                        counts.stopped_paths += 1
+                        continue
+                after = state & keep | put
+                if canonical is not None:
+                    after = canonical(after)
+                if after not in known:
+                    known.add(after)
+                    following.append(after)
+        counts.deadlocks.add(depth, int(is_stuck and waits))
+
+    def _steps(self, state: int) -> Iterator[int]:
+        canonical = self.program.packing.canonical
+        for one in self.program.successors(state):
+            if not one.path.stops:
+                yield canonical(one.state) if self.symmetry else one.state
+
+    def _marked(self, target: Target) -> list[set[int]]:
+        """Return, of each level, the states on shortest paths to the target."""
+        marked = [
+            set(filter(lambda state: self._is_target(target, state), self.levels[target.level]))
+        ]
+        for number in range(target.level - 1, -1, -1):
+            ahead = marked[0]
+            marked.insert(
+                0, {s for s in self.levels[number] if any(n in ahead for n in self._steps(s))}
+            )
+        return marked
+
+    def _is_target(self, target: Target, state: int) -> bool:
+        program = self.program
+        if target.kind == "step":
+            return any(
+                self.program.marks_of(one.path.marks) >> target.number & 1
+                for one in program.successors(state)
+            )
+        if target.kind == "deadlock":
+            paths = [path for a in range(len(program.roots)) for path in program.outcomes(a, state)]
+            kinds = {path.kind for path in paths}
+            return trees.LEAF not in kinds and trees.BLOCKED in kinds
+        if target.kind == "states":
+            return state in target.states
+        return program.holds(target.number, state) == program.events[target.number]

@@ -1,0 +1,443 @@
+"""An actor as a function that can be entered at any of its ``yield``, with its locals given.
+
+CPython cannot copy a suspended generator, and peeking into one would rely on its internals. So the
+explorer reads the actor's source, cuts it into blocks (:mod:`.flow`) and compiles a function of
+three arguments: where to begin, the stored locals, and the result of a call. It needs ``ast``,
+``compile`` and ``inspect`` as documented, and nothing of the interpreter's inside. Every
+counterexample is replayed on the untouched generators; tests do so for random models.
+
+What such a function returns, at the end of a micro-step or for a call::
+
+    (next block, locals, label)                        yield
+    (next block, locals, callee, arguments, keywords)  yield from
+    (result,)                                          return
+
+The next block is DONE where nothing is left to do. It notes the lines that it runs.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import functools
+import inspect
+import textwrap
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .errors import ModelError
+from .flow import DONE, Block, Branch, Builder, Call, Flow, Goto, Select, Suspend
+from .liveness import FUNCTIONS
+
+#: Stands for a local variable that has no value.
+UNBOUND = type("Unbound", (), {"__repr__": lambda self: "unbound"})()
+_HELPERS = ("__at", "__sequence", "__unbound")
+
+
+class NotGeneratorError(Exception):
+    """Something other than a generator function was called by ``yield from``."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A generator function that can be entered at any block.
+
+    ``names`` lists the locals that each block is entered with, in the order in which they are
+    stored. ``prologue`` tells what comes before the first micro-step: nothing (``""``), code that
+    touches nothing shared (``"code"``), or such code and a first ``yield`` (``"yield"``).
+    """
+
+    function: Callable[..., Any]
+    run: Callable[[int, tuple[Any, ...], Any], tuple[Any, ...]]
+    names: dict[int, tuple[str, ...]]
+    prologue: str
+    all_lines: frozenset[int]
+    signature: inspect.Signature = field(repr=False)
+
+    def bound(self, arguments: Sequence[Any], keywords: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the values of the parameters for a call, in the order that block 0 stores."""
+        bound = self.signature.bind(*arguments, **keywords)
+        bound.apply_defaults()
+        return tuple(bound.arguments[name] for name in self.names[0])
+
+
+class _Template(NamedTuple):
+    """What all functions with the same code share: parameters of a model lie in their closures."""
+
+    code: types.CodeType
+    names: dict[int, tuple[str, ...]]
+    prologue: str
+    all_lines: frozenset[int]
+
+
+_templates: dict[types.CodeType, _Template] = {}
+
+
+def lower(function: Callable[..., Any], at: Callable[[tuple[str, int]], None]) -> Lowered:
+    """Return the function in the form that can be entered anywhere; ``at`` is told its lines.
+
+    Raises ModelError when its source cannot be read, has changed since it was imported, or has a
+    ``yield`` where an actor cannot be suspended; :class:`NotGeneratorError` when it is no generator
+    function.
+    """
+    if not inspect.isgeneratorfunction(function):
+        raise NotGeneratorError(repr(function))
+    code = function.__code__
+    if code not in _templates:
+        _templates[code] = _template(function)
+    template = _templates[code]
+    helpers = {"__at": at, "__sequence": sequence, "__unbound": UNBOUND}
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    cells |= {name: types.CellType(value) for name, value in helpers.items()}
+    closure = tuple(cells[name] for name in template.code.co_freevars)
+    run = types.FunctionType(template.code, function.__globals__, function.__name__, None, closure)
+    signature = inspect.signature(function)
+    return Lowered(function, run, template.names, template.prologue, template.all_lines, signature)
+
+
+def sequence(rows: Any, line: int) -> Any:
+    """Return what a ``for`` over a ``yield`` runs through, in a form that can be stored.
+
+    >>> sequence([1, 2], 7)
+    (1, 2)
+    """
+    if isinstance(rows, range | tuple | str | bytes):
+        return rows
+    if isinstance(rows, list):
+        return tuple(rows)
+    members = getattr(rows, "members", None)
+    if isinstance(members, tuple):
+        return members
+    raise ModelError(
+        f"a for over {type(rows).__name__} contains a yield, and its position cannot be stored: "
+        "loop over a range, a tuple or a list",
+        where=f":{line}",
+    )
+
+
+def _template(function: Callable[..., Any]) -> _Template:
+    node = _parsed(function)
+    file = function.__code__.co_filename
+    flow = Builder(node, file).flow
+    names = {block.number: tuple(sorted(block.live & flow.locals)) for block in flow.blocks}
+    names[0] = tuple(inspect.signature(function).parameters)
+    all_lines = frozenset(_lines(flow))
+    writer = _Writer(flow, names, node, file)
+    lowered = writer.function()
+    free = [*function.__code__.co_freevars, *_HELPERS]
+    outer = ast.FunctionDef(
+        name="__outer",
+        args=_arguments(free),
+        body=[lowered],
+        decorator_list=[],
+    )
+    if hasattr(node, "type_params"):
+        outer.type_params = []  # type: ignore[attr-defined]
+        lowered.type_params = []  # type: ignore[attr-defined]
+    module = ast.fix_missing_locations(ast.Module([ast.copy_location(outer, node)], []))
+    compiled = compile(module, file, "exec", _future(function), dont_inherit=True)
+    return _Template(_inner(_inner(compiled)), names, writer.prologue, all_lines)
+
+
+def _inner(code: types.CodeType) -> types.CodeType:
+    """Return the first function's code among a code object's constants."""
+    return next(one for one in code.co_consts if isinstance(one, types.CodeType))
+
+
+def _parsed(function: Callable[..., Any]) -> ast.FunctionDef:
+    name = function.__qualname__
+    try:
+        text, first = inspect.getsourcelines(function)
+    except (OSError, TypeError) as error:
+        raise ModelError(
+            f"the source of {name} cannot be read ({error}): define it in a file or in a "
+            "notebook cell"
+        ) from None
+    where = f"{function.__code__.co_filename}:{first}"
+    try:
+        tree = ast.parse(textwrap.dedent("".join(text)))
+    except SyntaxError as error:
+        raise ModelError(f"the source of {name} cannot be parsed: {error}", where=where) from None
+    node = tree.body[0]
+    if not isinstance(node, ast.FunctionDef) or not _is_same(function, node):
+        raise ModelError(f"the source of {name} has changed since it was imported", where=where)
+    ast.increment_lineno(tree, first - 1)
+    return node
+
+
+def _is_same(function: Callable[..., Any], node: ast.FunctionDef) -> bool:
+    """Whether a function's text is that of its code: the same names and constants in it."""
+    alone = ast.Module([_undecorated(node)], [])
+    fresh = _inner(compile(alone, "<source>", "exec", _future(function), dont_inherit=True))
+    return _said(fresh) == _said(function.__code__)
+
+
+def _said(code: types.CodeType) -> tuple[object, ...]:
+    inside = [_said(one) for one in code.co_consts if isinstance(one, types.CodeType)]
+    plain = [repr(one) for one in code.co_consts if not isinstance(one, types.CodeType)]
+    names = {*code.co_names, *code.co_freevars, *code.co_cellvars}
+    # A variable from around the function is a global name when the text is compiled alone.
+    names = names.union(*(one[2] for one in inside))  # type: ignore[arg-type]
+    return code.co_name, code.co_varnames, names, plain, inside
+
+
+def _future(function: Callable[..., Any]) -> int:
+    """Return the flags of the ``from __future__`` imports that a function was compiled under."""
+    features = [getattr(__future__, name) for name in __future__.all_feature_names]
+    mask = functools.reduce(int.__or__, (one.compiler_flag for one in features))
+    return int(function.__code__.co_flags & mask)
+
+
+def _undecorated(node: ast.FunctionDef) -> ast.FunctionDef:
+    node.decorator_list = []
+    return node
+
+
+def _lines(flow: Flow) -> Iterable[int]:
+    nodes: list[ast.AST] = [inside for one in flow.hoisted for inside in one.body]
+    for block in flow.blocks:
+        nodes += block.body
+        end = block.end
+        if isinstance(end, Branch):
+            nodes.append(end.test)
+        elif isinstance(end, Select):
+            nodes.append(end.node.subject)
+    for node in nodes:
+        for one in ast.walk(node):
+            if isinstance(one, ast.stmt) and not _is_text(one):
+                yield one.lineno
+        if isinstance(node, ast.expr):
+            yield node.lineno
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+class _Writer:
+    """Writes the function of a flow: restore the locals, then a loop that jumps to the block."""
+
+    def __init__(
+        self, flow: Flow, names: dict[int, tuple[str, ...]], node: ast.FunctionDef, file: str
+    ) -> None:
+        self.flow, self.names, self.node, self.file = flow, names, node, file
+        self.entries = self._entries()
+
+    def function(self) -> ast.FunctionDef:
+        """Return the function's tree."""
+        numbers = sorted(self.entries)
+        body = self._restore([n for n in numbers if n in self.resumed or n == 0])
+        for node in self.flow.hoisted:
+            _mark_bodies(node, self.file)
+            body.append(node)
+        body.append(ast.While(ast.Constant(True), self._dispatch(numbers), []))
+        found = ast.FunctionDef(
+            name=self.node.name,
+            args=_arguments(["__pc", "__saved", "__sent"]),
+            body=body,
+            decorator_list=[],
+        )
+        return ast.copy_location(found, self.node)
+
+    def _entries(self) -> set[int]:
+        """Return the blocks that need a number: those that several ways lead to, or a yield."""
+        counts: dict[int, int] = {0: 2}
+        self.resumed: set[int] = set()
+        for block in self.flow.blocks:
+            for following in block.next:
+                target = following.resolved
+                counts[target.number] = counts.get(target.number, 0) + 1
+            if isinstance(block.end, Suspend | Call):
+                self.resumed.add(block.end.to.resolved.number)
+        if self.begin_number is not None:
+            self.resumed.add(self.begin_number)
+        several = {number for number, count in counts.items() if count > 1}
+        return self.resumed | several | {0}
+
+    @property
+    def prologue(self) -> str:
+        """What may run before the first micro-step."""
+        if self.begin_number is not None:
+            return "code"
+        first = self.flow.blocks[0]
+        return "yield" if isinstance(first.end, Suspend) and self._is_private(first) else ""
+
+    @property
+    def begin_number(self) -> int | None:
+        """The block before which nothing shared is touched, if the first one leads only to it."""
+        first = self.flow.blocks[0]
+        if isinstance(first.end, Goto) and self._is_private(first):
+            return first.end.to.resolved.number
+        return None
+
+    def _is_private(self, block: Block) -> bool:
+        shared = next(iter(self.names[0]), "")
+        return not any(
+            isinstance(one, (ast.Call, *FUNCTIONS))
+            or (isinstance(one, ast.Name) and one.id == shared)
+            for node in block.body
+            for one in ast.walk(node)
+        )
+
+    def _restore(self, numbers: list[int]) -> list[ast.stmt]:
+        """Write ``if __pc == 3: (a, b) = __saved`` for each block that locals are stored for."""
+        found: list[ast.stmt] = []
+        for number in reversed(numbers):
+            names = self.names[number]
+            if not names:
+                continue
+            body = _code(f"({', '.join(names)},) = __saved")
+            bound = self.flow.blocks[number].bound
+            maybe = [] if bound is None else [n for n in names if n not in bound]
+            for name in maybe:
+                body += _code(f"if {name} is __unbound: del {name}")
+            found = [ast.If(_expression(f"__pc == {number}"), body, found)]
+        return found
+
+    def _dispatch(self, numbers: list[int]) -> list[ast.stmt]:
+        if len(numbers) == 1:
+            return self._block(self.flow.blocks[numbers[0]])
+        half = len(numbers) // 2
+        test = _expression(f"__pc < {numbers[half]}")
+        return [ast.If(test, self._dispatch(numbers[:half]), self._dispatch(numbers[half:]))]
+
+    def _block(self, block: Block) -> list[ast.stmt]:
+        body: list[ast.stmt] = []
+        if block.receives is not None:
+            receive = ast.Assign([block.receives], _expression("__sent"))
+            body.append(ast.copy_location(receive, block.receives))
+        body += self._marked(block.body)
+        if block.number == 0 and self.begin_number is not None:
+            return [*body, self._leave(self.flow.blocks[self.begin_number], [ast.Constant(None)])]
+        return body + self._end(block)
+
+    def _end(self, block: Block) -> list[ast.stmt]:
+        end = block.end
+        if isinstance(end, Goto):
+            return self._goto(end.to)
+        if isinstance(end, Branch):
+            branch = ast.If(end.test, self._goto(end.yes), self._goto(end.no))
+            return [_mark(end.test, self.file), ast.copy_location(branch, end.test)]
+        if isinstance(end, Select):
+            pairs = zip(end.node.cases, end.cases, strict=True)
+            cases = [ast.match_case(c.pattern, c.guard, self._goto(to)) for c, to in pairs]
+            select = ast.copy_location(ast.Match(end.node.subject, cases), end.node)
+            return [_mark(end.node.subject, self.file), select, *self._goto(end.other)]
+        if isinstance(end, Suspend):
+            return [self._leave(end.to, [end.label or ast.Constant(None)])]
+        if isinstance(end, Call):
+            return [_mark(end.call, self.file), self._leave(end.to, _call(end.call))]
+        return [_Marks(self.file).visit(ast.Return(end.value))]
+
+    def _goto(self, block: Block) -> list[ast.stmt]:
+        block = block.resolved
+        if block.number in self.entries:
+            return _code(f"__pc = {block.number}\ncontinue")
+        return self._block(block)
+
+    def _leave(self, to: Block, what: list[ast.expr]) -> ast.Return:
+        """Write the return of a yield or a call: where to go on, with which locals."""
+        if to.is_done:
+            parts = [_expression(str(DONE)), _expression("()"), *what]
+            return ast.Return(ast.Tuple(parts, ast.Load()))
+        to = to.resolved
+        bound = to.bound or frozenset()
+        stored = [
+            _expression(n if n in bound else f"locals().get({n!r}, __unbound)")
+            for n in self.names[to.number]
+        ]
+        parts = [_expression(str(to.number)), ast.Tuple(stored, ast.Load()), *what]
+        return ast.Return(ast.Tuple(parts, ast.Load()))
+
+    def _marked(self, body: Iterable[ast.stmt]) -> list[ast.stmt]:
+        """Return statements, each after a note of its line; returns become those of a flow."""
+        found: list[ast.stmt] = []
+        for node in body:
+            if _is_text(node):
+                continue
+            found += [_mark(node, self.file), _Marks(self.file).visit(node)]
+        return found
+
+
+class _Marks(ast.NodeTransformer):
+    """Notes the lines of nested statements, and turns ``return x`` into ``return (x,)``."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def visit_Return(self, node: ast.Return) -> ast.Return:
+        value = node.value or ast.Constant(None)
+        return ast.copy_location(ast.Return(ast.Tuple([value], ast.Load())), node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        return node
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        _mark_lists(node, self.file)
+        return node
+
+
+def _mark_bodies(node: ast.AST, file: str) -> None:
+    for child in ast.iter_child_nodes(node):
+        _mark_bodies(child, file)
+    _mark_lists(node, file)
+
+
+def _mark_lists(node: ast.AST, file: str) -> None:
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(node, name, None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
+            setattr(node, name, [one for each in body for one in _with_mark(each, file)])
+
+
+def _with_mark(node: ast.stmt, file: str) -> list[ast.stmt]:
+    # A declaration has to come before everything else that names its variable.
+    if _is_text(node) or isinstance(node, ast.Nonlocal | ast.Global):
+        return [node]
+    return [_mark(node, file), node]
+
+
+def _mark(node: ast.AST, file: str) -> ast.stmt:
+    mark = _code("__at(0)")[0]
+    assert isinstance(mark, ast.Expr)
+    assert isinstance(mark.value, ast.Call)
+    mark.value.args = [ast.Constant((file, getattr(node, "lineno", 0)))]  # type: ignore[arg-type]
+    for one in ast.walk(mark):
+        ast.copy_location(one, node)
+    return mark
+
+
+def _call(node: ast.Call) -> list[ast.expr]:
+    """Write callee, arguments and keywords of a call."""
+    keywords = ast.Dict(
+        [ast.Constant(k.arg) if k.arg is not None else None for k in node.keywords],
+        [k.value for k in node.keywords],
+    )
+    return [node.func, ast.Tuple(node.args, ast.Load()), keywords]
+
+
+def _code(text: str) -> list[ast.stmt]:
+    body = ast.parse(text).body
+    for node in body:
+        for one in ast.walk(node):
+            for place in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
+                if hasattr(one, place):
+                    delattr(one, place)
+    return body
+
+
+def _expression(text: str) -> ast.expr:
+    node = _code(text)[0]
+    assert isinstance(node, ast.Expr)
+    return node.value
+
+
+def _arguments(names: Iterable[str]) -> ast.arguments:
+    arguments = [ast.arg(name) for name in names]
+    return ast.arguments(posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=[])

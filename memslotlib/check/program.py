@@ -1,0 +1,424 @@
+"""A model in the form that engines explore: packed states, and a decision tree for each actor.
+
+Trees grow on demand. An engine that meets an unknown path hands the state to
+:meth:`Program.expand`, which runs the actor's Python once for each choice and enters the paths;
+members of a symmetric set share the code that runs, and each gets the path with its own bits. Every
+path runs twice: an actor that does not repeat itself is found out before it makes a wrong count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from . import trees as t
+from .errors import CheckError, ModelError
+from .kinds import Member, Ref
+from .model import Actor, Instance, Model, Property, Sort, Variable
+from .packing import Field, Packing, pack
+from .paths import Choice, Mark, Path, Read, Recorder
+from .shared import Blocked, view
+from .stepping import LocalState, Stepper, frozen
+
+#: Bits for each actor's local states to begin with; more where a model needs them.
+LOCAL_BITS = 8
+LOCAL_BITS_MAX = 20
+#: What a choice may branch into, all choices of a step together.
+OUTCOMES_MAX = 1 << 16
+
+
+class OverflowedError(Exception):
+    """An actor has more local states than its bits can number: pack again, and start over."""
+
+
+@dataclass
+class Role:
+    """An actor's declaration with its instances, and the local states that they have in common."""
+
+    actor: Actor
+    instances: list[int]
+    locals: list[LocalState] = field(default_factory=list)
+    numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    paths: list[Path] = field(default_factory=list)
+
+
+class Successor(NamedTuple):
+    """A micro-step out of a state: whose, its path, and the state that it leads to."""
+
+    actor: int
+    choice: int
+    path: Path
+    state: int
+
+
+class Program:
+    """The compiled form of a model, for one exploration after another.
+
+    ``roots[actor][local]`` is the tree of an actor in a local state; the trees of predicates come
+    after those of the actors, with one root each.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.recorder = Recorder(pack([]))
+        self.shared = view(model, self.recorder)
+        self.stepper = Stepper(model, self.shared)
+        self.instances: tuple[Instance, ...] = model.instances
+        self.roles: list[Role] = []
+        for number, instance in enumerate(self.instances):
+            if not self.roles or self.roles[-1].actor is not instance.actor:
+                self.roles.append(Role(instance.actor, []))
+            self.roles[-1].instances.append(number)
+        self.role_of = [role for role in self.roles for _ in role.instances]
+        self.bit_of = {one.name: number for number, one in enumerate(model.step_properties)}
+        #: Of each predicate, the truth value that is an event: that `always` is false, say.
+        self.events = [one.sort is not Sort.ALWAYS for one in model.predicates]
+        self.predicate_paths: list[list[Path]] = [[] for _ in model.predicates]
+        self.expansions = 0
+        #: The lines that ran before any micro-step.
+        self.started: list[tuple[str, int]] = []
+        for role in self.roles:
+            self._start(role)
+        self.pack_again(dict.fromkeys(range(len(self.roles)), LOCAL_BITS))
+
+    # Packing: cells first, then the local state of each actor.
+
+    def pack_again(self, bits: dict[int, int]) -> None:
+        """Lay the state out anew, with so many bits for the local states of each role."""
+        self.local_bits = [bits[number] for number in range(len(self.roles))]
+        fields = [Field(cell.width_bits, cell.member) for cell in self.model.cells]
+        for number, role in enumerate(self.roles):
+            members = [self.instances[i].member for i in role.instances]
+            fields += [Field(bits[number], member) for member in members]
+        self.packing: Packing = pack(fields)
+        self.trees = t.Trees(self.packing.words)
+        self.path_at: dict[int, Path] = {}
+        self.roots: list[list[int]] = [[] for _ in self.instances]
+        self.predicate_roots = [self.trees.root() for _ in self.model.predicates]
+        self._swaps = [self._swap(number) for number in range(len(self.instances))]
+        for role in self.roles:
+            for _ in role.locals:
+                self._add_roots(role)
+            for path in role.paths:
+                self._enter(role, path)
+        for number, paths in enumerate(self.predicate_paths):
+            for path in paths:
+                self._enter_predicate(number, path)
+
+    def fit(self) -> bool:
+        """Pack as tightly as the local states found so far allow; tell whether that saves words."""
+        before = self.packing.words
+        bits = {n: (len(role.locals) - 1).bit_length() for n, role in enumerate(self.roles)}
+        tight = pack(self._fields(bits)).words
+        if tight == before:
+            return False
+        roomy = {n: bits[n] + 1 for n in bits}
+        chosen = roomy if pack(self._fields(roomy)).words == tight else bits
+        self.pack_again(chosen)
+        return True
+
+    def _fields(self, bits: dict[int, int]) -> list[Field]:
+        fields = [Field(cell.width_bits, cell.member) for cell in self.model.cells]
+        for number, role in enumerate(self.roles):
+            fields += [Field(bits[number], self.instances[i].member) for i in role.instances]
+        return fields
+
+    def widen(self) -> None:
+        """Give the roles whose local states do not fit two more bits each, and pack again."""
+        bits = dict(enumerate(self.local_bits))
+        for number, role in enumerate(self.roles):
+            while len(role.locals) > 1 << bits[number]:
+                bits[number] += 2
+            if bits[number] > LOCAL_BITS_MAX:
+                raise CheckError(
+                    f"{role.actor.name} has over {1 << LOCAL_BITS_MAX:,} local states: keep what "
+                    "it counts in shared variables, or bound it"
+                )
+        self.pack_again(bits)
+
+    # States.
+
+    @property
+    def initial(self) -> int:
+        """The packed initial state."""
+        state = 0
+        for index, cell in enumerate(self.model.cells):
+            state = self.packing.put(state, index, cell.init)
+        return state  # Every actor begins in its local state 0.
+
+    def local_field(self, actor: int) -> int:
+        """Return the field that holds the local state of an actor."""
+        return len(self.model.cells) + actor
+
+    def local_of(self, state: int, actor: int) -> int:
+        """Return the number of an actor's local state."""
+        return self.packing.get(state, self.local_field(actor))
+
+    def codes(self, state: int) -> tuple[int, ...]:
+        """Return the code of each cell, then the local state of each actor."""
+        return tuple(self.packing.get(state, i) for i in range(len(self.packing.fields)))
+
+    def state_of(self, codes: Iterable[int]) -> int:
+        """Return the packed state with these codes: the inverse of :meth:`codes`."""
+        state = 0
+        for index, code in enumerate(codes):
+            state = self.packing.put(state, index, code)
+        return state
+
+    def values(self, state: int) -> dict[str, Any]:
+        """Return the value of each variable; of an array, its elements row by row."""
+        found = {one.name: self.value(one, state) for one in self.model.layout}
+        shaped = {one.name for one in self.model.layout if one.shape}
+        return {name: value if name in shaped else value[0] for name, value in found.items()}
+
+    def value(self, variable: Variable, state: int) -> tuple[Any, ...]:
+        """Return the values of a variable's elements, row by row."""
+        each, kind = variable.cells_each, variable.kind
+        found = []
+        for first in range(variable.first, variable.first + len(variable.inits) * each, each):
+            codes = [self.packing.get(state, cell) for cell in range(first, first + each)]
+            if isinstance(kind, Ref):
+                codes = [codes.index(1) + 1 if 1 in codes else 0]
+            found.append(kind.values[codes[0]])
+        return tuple(found)
+
+    def said(self, state: int) -> str:
+        """Return the shared variables of a state as text."""
+        return " ".join(f"{name}={_shown(value)}" for name, value in self.values(state).items())
+
+    # Successors, in Python.
+
+    def successors(self, state: int) -> list[Successor]:
+        """Return every micro-step out of ``state``, actor by actor, in the order of choices."""
+        found = []
+        for actor in range(len(self.instances)):
+            choice = 0
+            for path in self.outcomes(actor, state):
+                if path.kind == t.LEAF:
+                    found.append(Successor(actor, choice, path, self.after(actor, path, state)))
+                    choice += 1
+        return found
+
+    def outcomes(self, actor: int, state: int) -> list[Path]:
+        """Return the paths of an actor's next micro-step in ``state``, the blocked ones too."""
+        root = self.roots[actor][self.local_of(state, actor)]
+        while True:
+            ends = t.outcomes(self.trees, root, state)
+            if self.trees.nodes[ends[-1]] != t.UNKNOWN:
+                return [self.path_at[end] for end in ends]
+            self.expand(actor, state)
+
+    def after(self, actor: int, path: Path, state: int) -> int:
+        """Return the state that a path of an actor leads to."""
+        for cell, code in path.writes:
+            state = self.packing.put(state, self._swaps[actor][cell], code)
+        return self.packing.put(state, self.local_field(actor), path.after)
+
+    def holds(self, predicate: int, state: int) -> bool:
+        """Tell whether a predicate is true in ``state``."""
+        while True:
+            (end,) = t.outcomes(self.trees, self.predicate_roots[predicate], state)
+            if self.trees.nodes[end] != t.UNKNOWN:
+                return self.trees.nodes[end] == t.TRUE
+            self.expand(len(self.instances) + predicate, state)
+
+    # Growing the trees.
+
+    def expand(self, tree: int, state: int) -> None:
+        """Learn what tree number ``tree`` does in ``state``.
+
+        Raises ModelError for whatever is wrong with the actor or predicate, and
+        :class:`OverflowedError` when its next local state has no number left.
+        """
+        self.expansions += 1
+        if tree >= len(self.instances):
+            self._expand_predicate(tree - len(self.instances), state)
+            return
+        role, instance = self.role_of[tree], self.instances[tree]
+        number = self.local_of(state, tree)
+        own = state
+        if instance.member is not None:
+            own = self.packing.swapped(state, instance.member.of, 0, instance.member.index)
+        name = instance.name
+        chosen: list[int] | None = []
+        paths = 0
+        while chosen is not None:
+            path = self._record(role, number, own, chosen, name)
+            following = self.recorder.next_choices()
+            if self._record(role, number, own, chosen, name) != path:
+                self._unrepeatable(path, name, own)
+            try:
+                self._enter(role, path)
+            except t.ConflictError:
+                self._unrepeatable(path, name, own)
+            role.paths.append(path)
+            chosen = following
+            paths += 1
+            if paths > OUTCOMES_MAX:
+                raise ModelError(f"a step with over {OUTCOMES_MAX:,} outcomes", actor=name)
+        if len(role.locals) > 1 << self.local_bits[self.roles.index(role)]:
+            raise OverflowedError
+
+    def _unrepeatable(self, path: Path, name: str, state: int) -> None:
+        where = "{}:{}".format(*path.lines[path.first]) if path.lines else ""
+        raise ModelError(
+            "the actor does not repeat itself: run twice in the same state, its step does "
+            "different things; what it does may depend on its locals and the shared state alone",
+            where=where,
+            actor=name,
+            state=self.said(state),
+        )
+
+    def _record(self, role: Role, number: int, state: int, chosen: list[int], name: str) -> Path:
+        recorder, stepper = self.recorder, self.stepper
+        recorder.begin(self.packing, state, chosen, stepper.lines)
+        local = role.locals[number]
+        kind, after, label = t.LEAF, 0, None
+        try:
+            moved = stepper.guarded(
+                name, lambda: self.said(state), lambda: stepper.step(local) if local else _ended()
+            )
+            after, label = self._number(role, moved.local, name, state), moved.label
+        except Blocked as blocked:
+            kind = t.END if blocked.is_end else t.BLOCKED
+        is_step = kind == t.LEAF
+        return Path(
+            number,
+            tuple(recorder.log),
+            kind,
+            after,
+            tuple(sorted(recorder.written.items())) if is_step else (),
+            tuple(recorder.marks) if is_step else (),
+            label,
+            tuple(stepper.lines),
+            max(0, recorder.first),
+        )
+
+    def _start(self, role: Role) -> None:
+        instance = self.instances[role.instances[0]]
+        local = self.stepper.guarded(
+            instance.name, lambda: "", lambda: self.stepper.start(instance)
+        )
+        self.started += self.stepper.lines
+        self._number(role, local, instance.name, None)
+
+    def _number(self, role: Role, local: LocalState, name: str, state: int | None) -> int:
+        member = self.instances[role.instances[0]].member
+        key = self.stepper.guarded(
+            name,
+            lambda: "" if state is None else self.said(state),
+            lambda: frozen(local, member, self.shared),
+        )
+        number = role.numbers.get(key)
+        if number is None:
+            number = role.numbers[key] = len(role.locals)
+            role.locals.append(local)
+            if hasattr(self, "roots"):
+                self._add_roots(role)
+        return int(number)
+
+    def _add_roots(self, role: Role) -> None:
+        for instance in role.instances:
+            self.roots[instance].append(self.trees.root())
+
+    def _enter(self, role: Role, path: Path) -> None:
+        """Enter a path, recorded by the first instance of a role, into the tree of each."""
+        for actor in role.instances:
+            node = self.roots[actor][path.local]
+            swap = self._swaps[actor]
+            member = self.instances[actor].member
+            for one in path.log:
+                if isinstance(one, Read):
+                    node = self._read(node, swap[one.cell], one.code)
+                else:
+                    node = self.trees.choose(node, one.options, swapped_choice(one, member))
+            if path.kind != t.LEAF:
+                self.trees.end(node, path.kind)
+            else:
+                self.trees.end(node, t.LEAF, self._leaf(actor, path, swap))
+            self.path_at[node] = path
+
+    def _leaf(self, actor: int, path: Path, swap: list[int]) -> int:
+        offsets, fields = self.packing.offsets, self.packing.fields
+        writes = [(offsets[swap[c]], fields[c].width_bits, code) for c, code in path.writes]
+        field_ = self.local_field(actor)
+        writes.append((offsets[field_], fields[field_].width_bits, path.after))
+        return self.trees.leaf(writes, self.marks_of(path.marks))
+
+    def marks_of(self, marks: tuple[Mark, ...]) -> int:
+        """Return the marks as an engine sees them: a bit each."""
+        found = 0
+        for mark in marks:
+            found |= 1 << self.bit_of[mark.name] | (t.STOP if mark.stop else 0)
+        return found
+
+    def _read(self, node: int, cell: int, code: int) -> int:
+        width = self.packing.fields[cell].width_bits
+        return self.trees.read(node, self.packing.offsets[cell], width, code)
+
+    def cells_of(self, actor: int) -> list[int]:
+        """Return the cell that an actor touches for each that its role's first one would."""
+        return self._swaps[actor]
+
+    def _swap(self, actor: int) -> list[int]:
+        """Return, for each cell, the one that an actor touches in its place."""
+        found = list(range(len(self.model.cells)))
+        member = self.instances[actor].member
+        if member is None or member.index == 0:
+            return found
+        blocks: dict[int, list[int]] = {0: [], member.index: []}
+        for index, cell in enumerate(self.model.cells):
+            if cell.member is not None and cell.member.of is member.of:
+                blocks.get(cell.member.index, []).append(index)
+        for one, other in zip(blocks[0], blocks[member.index], strict=True):
+            found[one], found[other] = other, one
+        return found
+
+    def _expand_predicate(self, number: int, state: int) -> None:
+        one = self.model.predicates[number]
+        paths = [self._judge(one, state) for _ in range(2)]
+        if paths[0] != paths[1]:
+            raise ModelError("the predicate does not repeat itself", actor=one.name)
+        try:
+            self._enter_predicate(number, paths[0])
+        except t.ConflictError:
+            raise ModelError("the predicate does not repeat itself", actor=one.name) from None
+        self.predicate_paths[number].append(paths[0])
+
+    def _judge(self, one: Property, state: int) -> Path:
+        recorder = self.recorder
+        assert one.predicate is not None
+        predicate = one.predicate
+        self.stepper.lines.clear()
+        recorder.begin(self.packing, state, [], self.stepper.lines)
+        recorder.is_predicate = True
+        said = self.stepper.guarded(
+            one.name, lambda: self.said(state), lambda: bool(predicate(self.shared))
+        )
+        return Path(0, tuple(recorder.log), t.TRUE if said else t.FALSE)
+
+    def _enter_predicate(self, number: int, path: Path) -> None:
+        node = self.predicate_roots[number]
+        for one in path.log:
+            assert isinstance(one, Read)
+            node = self._read(node, one.cell, one.code)
+        self.trees.end(node, path.kind)
+
+
+def _ended() -> Any:
+    """An actor that has returned waits for ever, and that is no deadlock."""
+    raise Blocked(True)
+
+
+def swapped_choice(one: Choice, member: Member | None) -> int:
+    """Return the number of the choice that a member makes where its role's first one makes it."""
+    if one.of is None or member is None or member.of is not one.of:
+        return one.chosen
+    return {0: member.index, member.index: 0}.get(one.chosen, one.chosen)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{' '.join(map(str, value))}]"
+    return str(value)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from . import space, trees
+from .forward import concrete
 from .program import OverflowedError, Program
 from .space import Bounds, Counts, Edge, Hits, Target
 
@@ -52,32 +53,7 @@ class PythonEngine:
 
     def towards(self, target: Target) -> list[dict[int, list[Edge]]]:
         """Return, level by level, all states on shortest paths to a target, with their steps."""
-        marked = self._marked(target)
-        program, symmetry = self.program, self.symmetry
-        canonical = program.packing.canonical
-        found: list[dict[int, list[Edge]]] = []
-        states = [program.initial]
-        for number in range(len(marked)):
-            edges: dict[int, list[Edge]] = {}
-            for state in states:
-                kept: list[Edge] = []
-                for one in program.successors(state):
-                    if number + 1 < len(marked):
-                        after = canonical(one.state) if symmetry else one.state
-                        if not one.path.stops and after in marked[number + 1]:
-                            kept.append((one.actor, one.choice, one.state))
-                    elif (
-                        target.kind == "step"
-                        and self.program.marks_of(one.path.marks) >> target.number & 1
-                    ):
-                        after_ = None if one.path.stops else one.state
-                        kept.append((one.actor, one.choice, after_))
-                edges[state] = kept
-            found.append(edges)
-            states = list(
-                dict.fromkeys(s for each in edges.values() for *_, s in each if s is not None)
-            )
-        return found
+        return concrete(self.program, self._marked(target), target, self.symmetry)
 
     def unreachable(self, predicate: int) -> Iterator[tuple[int, int]]:
         """Return the states from which ``predicate`` can never come true, with their levels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +19,17 @@ from .result import Footprint, Line, PropertyResult, Result, lines_of
 from .space import Bounds, Counts, Engine, Hits, Target
 from .trace import Trace, best_moves, element_names, source_line
 
-ENGINES: dict[str, space.MakeEngine] = {"python": PythonEngine}
+def engines() -> dict[str, space.MakeEngine]:
+    """Return the engines that are here, the fastest first."""
+    found: dict[str, space.MakeEngine] = {}
+    if importlib.util.find_spec("memslotlib.check._walker") is not None:
+        from .engine_native import NativeEngine
+
+        found["native"] = NativeEngine
+    return found | {"python": PythonEngine}
+
+
+ENGINES = engines()
 
 
 def explore(

@@ -1,0 +1,85 @@
+/* What Python sees of the walker; read by cffi as it is, so no preprocessor lines. */
+
+typedef struct {
+    uint32_t offset;       /* where the actor's local state lies, in bits */
+    uint32_t mask;
+    const uint32_t *roots; /* its tree in each local state */
+} walker_actor;
+
+/* A part of every member's block of a symmetric set: see packing.py. */
+typedef struct {
+    uint32_t set;
+    uint32_t members;
+    uint64_t mask;
+    uint16_t word[16];
+    uint16_t shift[16];
+} walker_chunk;
+
+typedef struct {
+    uint64_t count;
+    int32_t level;         /* where the first one was, or -1 */
+} walker_hits;
+
+typedef struct {
+    /* The program; Python renews these before each call. */
+    uint32_t words;
+    const uint64_t *nodes;
+    const uint64_t *leaves;
+    uint32_t actor_count;
+    const walker_actor *actors;
+    uint32_t predicate_count;
+    const uint32_t *predicate_roots;
+    const uint8_t *predicate_events;
+    uint32_t chunk_count;  /* 0: no symmetry */
+    const walker_chunk *chunks;
+
+    /* Bounds. */
+    uint64_t states_max;
+    uint64_t memory_max_bytes;
+
+    /* What was found. */
+    uint64_t states;
+    uint64_t expanded;
+    uint64_t level_end;
+    int32_t level;
+    uint64_t generated;
+    uint64_t stopped;
+    walker_hits steps[48];
+    walker_hits predicates[72];
+    walker_hits deadlocks;
+    uint64_t memory_bytes;
+
+    /* Why a call came back: what has to be learnt, or what is wrong. */
+    uint32_t miss_tree;
+    uint64_t miss_state[8];
+    uint32_t asymmetric_set;
+    uint32_t asymmetric_member;
+
+    /* The walker's own. */
+    uint64_t *queue;
+    uint64_t queue_slots;
+    uint64_t *table;
+    uint64_t table_slots;
+    uint64_t *out;
+    uint64_t out_slots;
+} walker;
+
+/* What a call may come back with. */
+enum {
+    WALKER_LEVEL, WALKER_DONE, WALKER_SLICE, WALKER_MISS, WALKER_STATES, WALKER_MEMORY,
+    WALKER_ASYMMETRIC, WALKER_NO_MEMORY
+};
+
+int walker_begin(walker *w, const uint64_t *initial);
+int walker_run(walker *w, uint64_t slice_states);
+void walker_end(walker *w);
+
+/* Mark, level by level backwards, the states on shortest paths to a target: ends[k] is where level
+   k ends. Of the last level the given states are marked already. Fills `marked`, a bit a state. */
+int walker_mark(walker *w, const uint64_t *ends, uint32_t level, uint8_t *marked);
+/* Mark the states in [begin, end) that are the target: kind 0 a step with this mark, 1 an event of
+   this predicate, 2 a deadlock. */
+void walker_target(walker *w, int kind, uint32_t number, uint64_t begin, uint64_t end,
+                   uint8_t *marked);
+/* Mark the states from which some state with the predicate can be reached. */
+int walker_reach(walker *w, uint32_t predicate, uint8_t *marked);

@@ -1,0 +1,284 @@
+"""The native engine: the C walker goes through the decision trees, Python fills in what it lacks.
+
+The walker comes back at the end of every level, every so many states (so that Ctrl-C and a time
+bound are noticed), and wherever it meets a path that no actor has run yet.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from . import space
+from .errors import CheckError, ModelError
+from .forward import concrete
+from .program import OverflowedError, Program
+from .space import Bounds, Counts, Edge, Hits, Target
+
+#: How many states are expanded between two looks at the clock.
+SLICE_STATES = 1 << 18
+#: After how many states the packing is made to fit the local states that were found.
+PROBE_STATES = 1 << 12
+#: The share of the machine's available memory that a search may take without a bound.
+MEMORY_SHARE = 0.8
+_KINDS = {"step": 0, "event": 1, "deadlock": 2}
+
+
+def available_bytes() -> int:
+    """Return how much memory the kernel says is available; 4 GiB where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 4 << 30
+
+
+class NativeEngine:
+    """Breadth-first search in C."""
+
+    name = "native"
+
+    def __init__(self, program: Program, symmetry: bool) -> None:
+        from ._walker import ffi, lib
+
+        self._ffi, self._lib = ffi, lib
+        self.program = program
+        self.symmetry = symmetry and bool(program.packing.chunks)
+        self.counts = Counts()
+        self._walker: Any = None
+        self._is_fitted = False
+        self._begin()
+
+    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
+        """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
+        self._until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
+        self._memory_bytes = bounds.memory_bytes or int(available_bytes() * MEMORY_SHARE)
+        ended = None
+        while ended is None:
+            try:
+                ended = self._run(bounds, is_enough)
+            except OverflowedError:
+                self.program.widen()
+                self._begin()
+            except KeyboardInterrupt:
+                ended = space.INTERRUPTED
+        self._count()
+        self.counts.ended = ended
+
+    def level(self, number: int) -> Iterable[int]:
+        """Return the states of a level, as packed ints."""
+        begin = self._ends[number - 1] if number else 0
+        return (self._state(index) for index in range(begin, self._ends[number]))
+
+    def towards(self, target: Target) -> list[dict[int, list[Edge]]]:
+        """Return, level by level, all states on shortest paths to a target, with their steps."""
+        ends = self._ends[: target.level + 1]
+        begin = ends[-2] if target.level else 0
+        marked = bytearray((ends[-1] + 7) // 8)
+        buffer = self._ffi.from_buffer("uint8_t[]", marked)
+        if target.kind == "states":
+            for index in range(begin, ends[-1]):
+                if self._state(index) in target.states:
+                    marked[index >> 3] |= 1 << (index & 7)
+        else:
+            kind = _KINDS[target.kind]
+            last = min(ends[-1], self._walker.expanded)
+            self._lib.walker_target(self._walker, kind, target.number, begin, last, buffer)
+        given = self._ffi.new("uint64_t[]", ends)
+        self._checked(self._lib.walker_mark(self._walker, given, target.level, buffer))
+        states = [
+            {self._state(index) for index in _set_bits(marked, low, high)}
+            for low, high in zip([0, *ends], ends, strict=False)
+        ]
+        return concrete(self.program, states, target, self.symmetry)
+
+    def unreachable(self, predicate: int) -> Iterator[tuple[int, int]]:
+        """Return the states from which ``predicate`` can never come true, with their levels."""
+        marked = bytearray((self._walker.states + 7) // 8)
+        buffer = self._ffi.from_buffer("uint8_t[]", marked)
+        self._checked(self._lib.walker_reach(self._walker, predicate, buffer))
+        for number, (low, high) in enumerate(zip([0, *self._ends], self._ends, strict=False)):
+            for index in _clear_bits(marked, low, high):
+                yield number, self._state(index)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._walker is not None:
+            self._lib.walker_end(self._walker)
+            self._walker = None
+
+    def _begin(self) -> None:
+        """Start over, with the program's packing as it is now."""
+        self.close()
+        program, ffi = self.program, self._ffi
+        self._words = program.packing.words
+        walker = self._walker = ffi.new("walker *")
+        walker.words = self._words
+        walker.states_max = walker.memory_max_bytes = (1 << 64) - 1
+        walker.actor_count = len(program.instances)
+        walker.predicate_count = len(program.model.predicates)
+        self._actors = ffi.new("walker_actor[]", len(program.instances))
+        self._chunks = ffi.new("walker_chunk[]", max(1, len(program.packing.chunks)))
+        self._predicate_roots = ffi.new("uint32_t[]", program.predicate_roots)
+        self._events = ffi.new("uint8_t[]", [int(one) for one in program.events])
+        self._roots = [ffi.new("uint32_t[]", 1 << self._bits(n)) for n in range(len(program.roots))]
+        for number, actor in enumerate(self._actors):
+            actor.offset = program.packing.offsets[program.local_field(number)]
+            actor.mask = (1 << self._bits(number)) - 1
+            actor.roots = self._roots[number]
+        if self.symmetry:
+            self._set_chunks()
+        walker.actors, walker.chunks = self._actors, self._chunks
+        walker.predicate_roots, walker.predicate_events = self._predicate_roots, self._events
+        self._ends = [1]
+        self._known_roots = [0] * len(program.roots)
+        self._renew()
+        initial = program.initial
+        words = [(initial >> 64 * n) & ((1 << 64) - 1) for n in range(self._words)]
+        self._checked(self._lib.walker_begin(walker, ffi.new("uint64_t[]", words)))
+
+    def _bits(self, actor: int) -> int:
+        return self.program.packing.fields[self.program.local_field(actor)].width_bits
+
+    def _set_chunks(self) -> None:
+        sets = self.program.model.symmetric_sets
+        chunks = sorted(self.program.packing.chunks, key=lambda one: sets.index(one.of))
+        for entry, chunk in zip(self._chunks, chunks, strict=True):
+            entry.set = sets.index(chunk.of)
+            entry.members = len(chunk.of)
+            entry.mask = (1 << chunk.width_bits) - 1
+            for member, offset in enumerate(chunk.offsets):
+                entry.word[member], entry.shift[member] = divmod(offset, 64)
+        self._walker.chunk_count = len(chunks)
+
+    def _renew(self) -> None:
+        """Tell the walker where the trees are now: they grow, and then they move."""
+        program = self.program
+        # Held by this object as long as the walker may use them; an array in use cannot grow.
+        self._buffers: tuple[Any, ...] = ()
+        for number, roots in enumerate(program.roots):
+            for local in range(self._known_roots[number], min(len(roots), len(self._roots[number]))):
+                self._roots[number][local] = roots[local]
+            self._known_roots[number] = len(roots)
+        nodes = self._ffi.from_buffer("uint64_t[]", program.trees.nodes)
+        leaves = self._ffi.from_buffer("uint64_t[]", program.trees.leaves or array("Q", [0]))
+        self._walker.nodes, self._walker.leaves = nodes, leaves
+        self._buffers = (nodes, leaves)
+
+    def _run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> str | None:
+        walker, lib = self._walker, self._lib
+        walker.memory_max_bytes = self._memory_bytes
+        walker.states_max = bounds.states or (1 << 64) - 1
+        while True:
+            if bounds.depth is not None and walker.level >= bounds.depth:
+                return space.DEPTH
+            why = lib.walker_run(walker, SLICE_STATES if self._is_fitted else PROBE_STATES)
+            if why == lib.WALKER_MISS:
+                self._learn()
+            elif why == lib.WALKER_LEVEL:
+                self._ends.append(walker.states)
+                self._count()
+                if is_enough(self.counts):
+                    return space.STOPPED
+            elif why == lib.WALKER_SLICE:
+                if not self._is_fitted:
+                    self._is_fitted = True
+                    if self._fits_better():
+                        return None
+                if self._until is not None and time.monotonic() > self._until:
+                    return space.SECONDS
+            elif why == lib.WALKER_ASYMMETRIC:
+                self._asymmetric()
+            else:
+                return self._ended(why)
+
+    def _ended(self, why: int) -> str:
+        lib = self._lib
+        if why == lib.WALKER_DONE:
+            return space.COMPLETE
+        if why == lib.WALKER_STATES:
+            return space.STATES
+        return space.MEMORY
+
+    def _fits_better(self) -> bool:
+        """Pack tighter, now that most local states are known, and start over if that saves words."""
+        if not self.program.fit():
+            return False
+        self._begin()
+        return True
+
+    def _learn(self) -> None:
+        walker = self._walker
+        state = sum(walker.miss_state[n] << 64 * n for n in range(self._words))
+        self._buffers = ()
+        try:
+            self.program.expand(walker.miss_tree, state)
+        finally:
+            self._renew()
+
+    def _asymmetric(self) -> None:
+        walker, program = self._walker, self.program
+        of = program.model.symmetric_sets[walker.asymmetric_set]
+        state = self._state(walker.expanded)
+        raise ModelError(
+            f"members {of[walker.asymmetric_member - 1]} and {of[walker.asymmetric_member]} of "
+            f"{of.name} are told apart: exchanging them changes what can happen",
+            state=program.said(state),
+        )
+
+    def _count(self) -> None:
+        walker, model = self._walker, self.program.model
+        counts = self.counts
+        counts.generated, counts.stopped_paths = walker.generated, walker.stopped
+        counts.expanded = walker.expanded
+        counts.steps = [_hits(walker.steps[n]) for n in range(len(model.step_properties))]
+        counts.predicates = [_hits(walker.predicates[n]) for n in range(len(model.predicates))]
+        counts.deadlocks = _hits(walker.deadlocks)
+        counts.memory_bytes = walker.memory_bytes
+        ends = list(self._ends)
+        if walker.states > ends[-1]:
+            ends.append(walker.states)
+            self._ends = ends
+        counts.levels = [high - low for low, high in zip([0, *ends], ends, strict=False)]
+
+    def _state(self, index: int) -> int:
+        queue, words = self._walker.queue, self._words
+        return int(sum(queue[index * words + n] << 64 * n for n in range(words)))
+
+    def _checked(self, why: int) -> None:
+        if why == self._lib.WALKER_NO_MEMORY:
+            raise CheckError("no memory left for the search")
+
+
+def _hits(found: Any) -> Hits:
+    return Hits(found.count, found.level)
+
+
+def _set_bits(marked: bytearray, low: int, high: int) -> Iterator[int]:
+    index = low
+    while index < high:
+        byte = marked[index >> 3]
+        if byte == 0:
+            index = (index | 7) + 1
+            continue
+        if byte >> (index & 7) & 1:
+            yield index
+        index += 1
+
+
+def _clear_bits(marked: bytearray, low: int, high: int) -> Iterator[int]:
+    index = low
+    while index < high:
+        byte = marked[index >> 3]
+        if byte == 0xFF:
+            index = (index | 7) + 1
+            continue
+        if not byte >> (index & 7) & 1:
+            yield index
+        index += 1

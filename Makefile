@@ -9,6 +9,7 @@ NEW_VENV = "$$(tools/preflight python)" -m venv --clear $1 && \
 # Editable, and without asking an index: its build backend is one of the requirements.
 THIS_PROJECT := --quiet --no-index --no-deps --no-build-isolation -e .
 NATIVE_SOURCES := $(wildcard kvm/*.*)
+WALKER_SOURCES := tools/build_walker.py $(wildcard memslotlib/check/_walker*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -69,7 +70,7 @@ lock: ## Pin the newest versions with their hashes: requirements/*.txt
 
 .PHONY: clean
 clean: ## Remove everything that make has made
-	rm -rf _build build node_modules $(VENV) $(VENV)-sphinx *.egg-info memslotlib/*.so
+	rm -rf _build build node_modules $(VENV) $(VENV)-sphinx *.egg-info memslotlib/*.so memslotlib/check/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants
 
 ## What they are made of
@@ -103,10 +104,15 @@ $(VENV)-sphinx/.installed: requirements/sphinx.txt pyproject.toml
 	$(call PIP_INSTALL,$(VENV)-sphinx) $(THIS_PROJECT)
 	@touch $@
 
-# Optional: where a tool is missing, build.py says so with status 3 and the host backend makes its
-# ioctls through fcntl. A compiler that is there and refuses is an error.
-.PHONY: native force
-native: $(VENV)/.native
-$(VENV)/.native: $(NATIVE_SOURCES) $(VENV)/.project $(if $(wildcard memslotlib/_kvm.*.so),,force)
-	@status=0; $(BIN)/python kvm/build.py || status=$$?; \
+# Optional: where a tool is missing, the build says so with status 3. Without the first the host
+# backend makes its ioctls through fcntl, without the second the explorer runs on numpy or in plain
+# Python. A compiler that is there and refuses is an error.
+BUILT = status=0; $(BIN)/python -m $1 || status=$$?; \
 	case $$status in 0) touch $@;; 3) ;; *) exit $$status;; esac
+
+.PHONY: native force
+native: $(VENV)/.native $(VENV)/.walker
+$(VENV)/.native: $(NATIVE_SOURCES) $(VENV)/.project $(if $(wildcard memslotlib/_kvm.*.so),,force)
+	@$(call BUILT,kvm.build)
+$(VENV)/.walker: $(WALKER_SOURCES) kvm/build.py $(VENV)/.project $(if $(wildcard memslotlib/check/_walker.*.so),,force)
+	@$(call BUILT,tools.build_walker)

@@ -1,6 +1,7 @@
 /* The native engine: breadth-first search over packed states, walking the decision trees that
  * trees.py describes. It knows no model. Everything that depends on the number of words of a state
- * is in _walker_core.h, compiled once for each number.
+ * is in _walker_core.h, compiled once for each number, and twice over: a fast way for processors that
+ * gather bits in one instruction.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -8,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 #include "_walker.h"
 
@@ -17,19 +22,23 @@ typedef uint32_t u32;
 enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 
 #define STOP (1ull << 63)
-/* A table is never fuller than this share, and grows by half: 8 bytes in 0.47 to 0.7 of a state. */
+/* A table is never fuller than this share. */
 #define LOAD_NUMERATOR 7
 #define LOAD_DENOMINATOR 10
-#define GROWTH_NUMERATOR 3
-#define GROWTH_DENOMINATOR 2
 #define TABLE_SLOTS_FIRST (1u << 14)
 #define QUEUE_SLOTS_FIRST (1u << 14)
 /* Places behind the table's last one, for entries that its end pushes along. */
 #define TABLE_TAIL 1024
 /* States whose successors are gathered before any is looked up, so that memory answers meanwhile. */
-#define BATCH_STATES 48
-/* Choices within one step. */
+#define BATCH_STATES 96
+/* Choices within one step: Python refuses more. */
 #define NESTED_MAX 64
+/* What a tree came to is remembered where it reads so few bits, and has so few outcomes. */
+#define MEMO_BITS_MAX 12
+#define LIST_MAX 64
+#define LEAF_MAX 0x1fffffffu
+#define MEMO_SLOTS_FIRST (1u << 14)
+#define MEMO_SLOTS_MAX (1u << 22)
 #define HUGE_BYTES (2u << 20)
 
 static void *map_bytes(u64 bytes)
@@ -54,11 +63,63 @@ static void *grow_map(void *old, u64 bytes_before, u64 bytes)
     return memory;
 }
 
+/* An entry of the memo: kind in bits 0-1, a leaf or a list above, 0 where nothing is known. */
+enum { MEMO_ONE = 1, MEMO_NONE = 2, MEMO_LIST = 3 };
+#define MEMO_WAITS (1u << 31)
+
+/* So many more empty entries; their beginning, or 0 where there is no room for them. */
+static u32 memo_room(walker *w, u32 count)
+{
+    u32 begin = w->memo_used;
+
+    if (begin + count > MEMO_SLOTS_MAX)
+        return 0;
+    while (begin + count > w->memo_slots) {
+        u32 *memo = realloc(w->memo, 8ull * w->memo_slots);
+
+        if (!memo)
+            return 0;
+        memset(memo + w->memo_slots, 0, 4ull * w->memo_slots);
+        w->memo = memo;
+        w->memo_slots *= 2;
+    }
+    w->memo_used += count;
+    return begin;
+}
+
+/* Keep a list of outcomes; an entry for it, or 0 where there is no room. */
+static u32 memo_list(walker *w, u64 count, int waits, const u32 *leaves)
+{
+    u32 begin = w->lists_used;
+
+    while (begin + count + 2 > w->lists_slots) {
+        u32 *lists = realloc(w->lists, 8ull * w->lists_slots);
+
+        if (!lists || w->lists_slots > MEMO_SLOTS_MAX)
+            return 0;
+        w->lists = lists;
+        w->lists_slots *= 2;
+    }
+    w->lists[begin] = (u32)count;
+    w->lists[begin + 1] = (u32)waits;
+    memcpy(w->lists + begin + 2, leaves, 4 * count);
+    w->lists_used += (u32)count + 2;
+    return begin << 2 | MEMO_LIST;
+}
+
 static void hit(walker_hits *hits, int level, u64 count)
 {
     if (count && hits->level < 0)
         hits->level = level;
     hits->count += count;
+}
+
+/* How big a table becomes: small ones grow fast, big ones so that they stay 0.4 full. */
+static u64 grown(u64 slots)
+{
+    if (slots < 1u << 18)
+        return 4 * slots;
+    return slots < 1u << 23 ? 2 * slots : slots / 4 * 7;
 }
 
 static inline u64 place_of(u64 hash, u64 slots)
@@ -75,31 +136,66 @@ static inline u64 last_mix(u64 h)
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-#define NAME(name) JOIN(JOIN(name, _), W)
+#define NAME(name) JOIN(JOIN(name, VARIANT), W)
 
-#define W 1
-#include "_walker_core.h"
-#undef W
-#define W 2
-#include "_walker_core.h"
-#undef W
-#define W 3
-#include "_walker_core.h"
-#undef W
-#define W 4
-#include "_walker_core.h"
-#undef W
-#define W 6
-#include "_walker_core.h"
-#undef W
-#define W 8
-#include "_walker_core.h"
-#undef W
+/* What the functions do that depend on the number of words. */
+typedef struct {
+    void (*begin)(walker *, const u64 *);
+    int (*run)(walker *, u64);
+    int (*mark)(walker *, const u64 *, u32, uint8_t *);
+    void (*target)(walker *, int, u32, u64, u64, uint8_t *);
+    int (*reach)(walker *, u32, uint8_t *);
+} operations;
 
+#define FAST 0
+#define VARIANT _plain_
+#include "_walker_words.h"
+#undef FAST
+#undef VARIANT
+
+#ifdef __x86_64__
+#pragma GCC push_options
+#pragma GCC target("bmi,bmi2,popcnt")
+#define FAST 1
+#define VARIANT _fast_
+#include "_walker_words.h"
+#undef FAST
+#undef VARIANT
+#pragma GCC pop_options
+
+/* Whether gathering bits is one instruction; on AMD before family 19h it is hundreds. */
+static int is_fast(void)
+{
+    unsigned a, b, c, d, family;
+
+    if (!__builtin_cpu_supports("bmi2") || !__get_cpuid(1, &a, &b, &c, &d))
+        return 0;
+    family = (a >> 8 & 15) + (a >> 20 & 255);
+    return !__builtin_cpu_is("amd") || family >= 0x19;
+}
+#endif
+
+static const operations *of(const walker *w)
+{
+#ifdef __x86_64__
+    if (w->is_fast)
+        return operations_fast_(w->words);
+#endif
+    return operations_plain_(w->words);
+}
+
+int walker_can_be_fast(void)
+{
+#ifdef __x86_64__
+    return is_fast();
+#else
+    return 0;
+#endif
+}
 
 int walker_begin(walker *w, const u64 *initial)
 {
-    int level;
+    int n;
 
     w->queue_slots = QUEUE_SLOTS_FIRST;
     w->queue = map_bytes(8 * w->words * w->queue_slots);
@@ -107,74 +203,45 @@ int walker_begin(walker *w, const u64 *initial)
     w->table = map_bytes(8 * (w->table_slots + TABLE_TAIL));
     w->out_slots = 1u << 12;
     w->out = malloc(8 * (w->words + 1) * w->out_slots);
-    if (!w->queue || !w->table || !w->out)
+    w->memo_slots = MEMO_SLOTS_FIRST;
+    w->memo = calloc(w->memo_slots, 4);
+    w->memo_used = 1; /* Entry 0 is nobody's, and stays empty. */
+    w->lists_slots = 1u << 10;
+    w->lists = malloc(4 * w->lists_slots);
+    w->lists_used = 0;
+    if (!w->queue || !w->table || !w->out || !w->memo || !w->lists)
         return WALKER_NO_MEMORY;
     w->states = w->expanded = w->stopped = 0;
     w->generated = 1;
     w->level = 0;
-    for (level = 0; level < 48; level++)
-        w->steps[level] = (walker_hits){0, -1};
-    for (level = 0; level < 72; level++)
-        w->predicates[level] = (walker_hits){0, -1};
+    for (n = 0; n < 48; n++)
+        w->steps[n] = (walker_hits){0, -1};
+    for (n = 0; n < 72; n++)
+        w->predicates[n] = (walker_hits){0, -1};
     w->deadlocks = (walker_hits){0, -1};
-    switch (w->words) {
-    case 1: begin_1(w, initial); break;
-    case 2: begin_2(w, initial); break;
-    case 3: begin_3(w, initial); break;
-    case 4: begin_4(w, initial); break;
-    case 6: begin_6(w, initial); break;
-    default: begin_8(w, initial); break;
-    }
+    of(w)->begin(w, initial);
     w->level_end = w->states;
     return WALKER_LEVEL;
 }
 
 int walker_run(walker *w, u64 slice_states)
 {
-    switch (w->words) {
-    case 1: return run_1(w, slice_states);
-    case 2: return run_2(w, slice_states);
-    case 3: return run_3(w, slice_states);
-    case 4: return run_4(w, slice_states);
-    case 6: return run_6(w, slice_states);
-    default: return run_8(w, slice_states);
-    }
+    return of(w)->run(w, slice_states);
 }
 
 int walker_mark(walker *w, const u64 *ends, u32 level, uint8_t *marked)
 {
-    switch (w->words) {
-    case 1: return mark_1(w, ends, level, marked);
-    case 2: return mark_2(w, ends, level, marked);
-    case 3: return mark_3(w, ends, level, marked);
-    case 4: return mark_4(w, ends, level, marked);
-    case 6: return mark_6(w, ends, level, marked);
-    default: return mark_8(w, ends, level, marked);
-    }
+    return of(w)->mark(w, ends, level, marked);
 }
 
 void walker_target(walker *w, int kind, u32 number, u64 begin, u64 end, uint8_t *marked)
 {
-    switch (w->words) {
-    case 1: target_1(w, kind, number, begin, end, marked); break;
-    case 2: target_2(w, kind, number, begin, end, marked); break;
-    case 3: target_3(w, kind, number, begin, end, marked); break;
-    case 4: target_4(w, kind, number, begin, end, marked); break;
-    case 6: target_6(w, kind, number, begin, end, marked); break;
-    default: target_8(w, kind, number, begin, end, marked); break;
-    }
+    of(w)->target(w, kind, number, begin, end, marked);
 }
 
 int walker_reach(walker *w, u32 predicate, uint8_t *marked)
 {
-    switch (w->words) {
-    case 1: return reach_1(w, predicate, marked);
-    case 2: return reach_2(w, predicate, marked);
-    case 3: return reach_3(w, predicate, marked);
-    case 4: return reach_4(w, predicate, marked);
-    case 6: return reach_6(w, predicate, marked);
-    default: return reach_8(w, predicate, marked);
-    }
+    return of(w)->reach(w, predicate, marked);
 }
 
 void walker_end(walker *w)
@@ -184,6 +251,9 @@ void walker_end(walker *w)
     if (w->table)
         munmap(w->table, 8 * (w->table_slots + TABLE_TAIL));
     free(w->out);
+    free(w->memo);
+    free(w->lists);
     w->queue = w->table = w->out = NULL;
+    w->memo = w->lists = NULL;
     w->states = 0;
 }

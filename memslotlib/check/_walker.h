@@ -1,15 +1,25 @@
 /* What Python sees of the walker; read by cffi as it is, so no preprocessor lines. */
 
+/* What an actor's tree came to in one local state, by the bits that it reads. */
+typedef struct {
+    uint32_t base;         /* where its entries begin; 0: it has none yet */
+    uint32_t is_off;       /* it reads too much */
+    uint64_t mask[8];
+} walker_memo;
+
 typedef struct {
     uint32_t offset;       /* where the actor's local state lies, in bits */
     uint32_t mask;
     const uint32_t *roots; /* its tree in each local state */
+    walker_memo *memos;    /* zeroed, one for each local state */
 } walker_actor;
 
 /* A part of every member's block of a symmetric set: see packing.py. */
 typedef struct {
     uint32_t set;
     uint32_t members;
+    uint32_t parts;        /* chunks of this set, from this one on */
+    uint32_t is_in_one_word;
     uint64_t mask;
     uint16_t word[16];
     uint16_t shift[16];
@@ -23,6 +33,7 @@ typedef struct {
 typedef struct {
     /* The program; Python renews these before each call. */
     uint32_t words;
+    uint32_t is_fast;      /* see walker_can_be_fast() */
     const uint64_t *nodes;
     const uint64_t *leaves;
     uint32_t actor_count;
@@ -62,6 +73,12 @@ typedef struct {
     uint64_t table_slots;
     uint64_t *out;
     uint64_t out_slots;
+    uint32_t *memo;
+    uint32_t memo_slots;
+    uint32_t memo_used;
+    uint32_t *lists;
+    uint32_t lists_slots;
+    uint32_t lists_used;
 } walker;
 
 /* What a call may come back with. */
@@ -70,6 +87,7 @@ enum {
     WALKER_ASYMMETRIC, WALKER_NO_MEMORY
 };
 
+int walker_can_be_fast(void);
 int walker_begin(walker *w, const uint64_t *initial);
 int walker_run(walker *w, uint64_t slice_states);
 void walker_end(walker *w);

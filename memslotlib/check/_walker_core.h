@@ -35,39 +35,73 @@ static inline u32 NAME(bits)(const u64 *s, u32 offset, u32 mask)
 #endif
 }
 
+/* Put a few blocks, each in one word, into descending order: without branches, which a processor
+   would guess wrong. `n` is a constant where this is inlined. */
+static inline __attribute__((always_inline)) void NAME(order_few)(const walker_chunk *c, u64 *s, int n)
+{
+    u64 before[4], b[4], d[4];
+
+    for (int i = 0; i < n; i++)
+        b[i] = before[i] = s[c->word[i]] >> c->shift[i] & c->mask;
+    for (int last = n - 1; last > 0; last--) {
+        for (int i = 0; i < last; i++) {
+            u64 more = b[i] > b[i + 1] ? b[i] : b[i + 1], less = b[i] > b[i + 1] ? b[i + 1] : b[i];
+
+            b[i] = more;
+            b[i + 1] = less;
+        }
+    }
+    for (int i = 0; i < n; i++)
+        d[i] = (before[i] ^ b[i]) << c->shift[i];
+    if (c->is_in_one_word) {
+        for (int i = 1; i < n; i++)
+            d[0] |= d[i];
+        s[c->word[0]] ^= d[0];
+    } else {
+        for (int i = 0; i < n; i++)
+            s[c->word[i]] ^= d[i];
+    }
+}
+
+/* The same for any blocks: `parts` chunks for each member. */
+static void NAME(order)(const walker_chunk *chunk, u32 parts, u64 *s)
+{
+    for (u32 i = 1; i < chunk->members; i++) {
+        for (u32 j = i; j > 0; j--) {
+            u64 a = 0, b = 0;
+            u32 p = 0;
+
+            for (; p < parts; p++) {
+                a = s[chunk[p].word[j - 1]] >> chunk[p].shift[j - 1] & chunk[p].mask;
+                b = s[chunk[p].word[j]] >> chunk[p].shift[j] & chunk[p].mask;
+                if (a != b)
+                    break;
+            }
+            if (a >= b)
+                break;
+            for (p = 0; p < parts; p++) {
+                const walker_chunk *c = chunk + p;
+                u64 d = ((s[c->word[j - 1]] >> c->shift[j - 1]) ^
+                         (s[c->word[j]] >> c->shift[j])) & c->mask;
+                s[c->word[j - 1]] ^= d << c->shift[j - 1];
+                s[c->word[j]] ^= d << c->shift[j];
+            }
+        }
+    }
+}
+
 /* Put each set's blocks into descending order; chunks of a set follow one another. */
 static inline void NAME(canonical)(const walker *w, u64 *s)
 {
-    const walker_chunk *chunk = w->chunks, *end = chunk + w->chunk_count;
-
-    while (chunk < end) {
-        u32 parts = 1, n = chunk->members;
-
-        while (chunk + parts < end && chunk[parts].set == chunk->set)
-            parts++;
-        for (u32 i = 1; i < n; i++) {
-            for (u32 j = i; j > 0; j--) {
-                u64 a = 0, b = 0;
-                u32 p = 0;
-
-                for (; p < parts; p++) {
-                    a = s[chunk[p].word[j - 1]] >> chunk[p].shift[j - 1] & chunk[p].mask;
-                    b = s[chunk[p].word[j]] >> chunk[p].shift[j] & chunk[p].mask;
-                    if (a != b)
-                        break;
-                }
-                if (a >= b)
-                    break;
-                for (p = 0; p < parts; p++) {
-                    const walker_chunk *c = chunk + p;
-                    u64 d = ((s[c->word[j - 1]] >> c->shift[j - 1]) ^
-                             (s[c->word[j]] >> c->shift[j])) & c->mask;
-                    s[c->word[j - 1]] ^= d << c->shift[j - 1];
-                    s[c->word[j]] ^= d << c->shift[j];
-                }
-            }
-        }
-        chunk += parts;
+    for (const walker_chunk *c = w->chunks, *end = c + w->chunk_count; c < end; c += c->parts) {
+        if (c->parts == 1 && c->members == 2)
+            NAME(order_few)(c, s, 2);
+        else if (c->parts == 1 && c->members == 3)
+            NAME(order_few)(c, s, 3);
+        else if (c->parts == 1 && c->members == 4)
+            NAME(order_few)(c, s, 4);
+        else
+            NAME(order)(c, c->parts, s);
     }
 }
 
@@ -93,7 +127,7 @@ static inline int NAME(judge)(const walker *w, u32 node, const u64 *s)
 
         switch (x & 0xff) {
         case READ:
-            node = (u32)(x >> 32) + NAME(bits)(s, x >> 16 & 0xffff, (1u << (x >> 8 & 0xff)) - 1);
+            node = (u32)(x >> 32) + NAME(bits)(s, x >> 16 & 0xffff, x >> 8 & 0xff);
             continue;
         case TRUE:
             return 1;
@@ -116,12 +150,29 @@ static int NAME(room)(walker *w)
     return 1;
 }
 
+/* Append the outcome of a leaf at w->out[n]; whether there was room. */
+static inline int NAME(append)(walker *w, const u64 *s, u64 leaf_number, u64 n)
+{
+    const u64 *leaf = w->leaves + leaf_number * LEAF_WORDS;
+    u64 *o;
+
+    if (n == w->out_slots && !NAME(room)(w))
+        return 0;
+    o = w->out + n * OUT_WORDS;
+    for (int i = 0; i < W; i++)
+        o[i] = (s[i] & leaf[i]) | leaf[W + i];
+    o[W] = leaf[2 * W];
+    return 1;
+}
+
 /* Append the outcomes of a tree in state s at w->out[n]; return how many there are then, or -1 where
-   the tree is not known, -2 where memory is out. Sets *waits where an outcome is blocked. */
-static inline int64_t NAME(walk)(walker *w, const u64 *s, u32 node, u64 n, int *waits)
+   the tree is not known, -2 where memory is out. Sets *waits where an outcome is blocked, the bits
+   that were read in `bits`, and the leaves, of which there may be LIST_MAX, in `list`. */
+static int64_t NAME(walk)(walker *w, const u64 *s, u32 node, u64 n, int *waits, u64 *bits, u32 *list)
 {
     struct { u32 next, end; } nested[NESTED_MAX];
     int depth = 0;
+    u32 leaves = 0;
     const u64 *nodes = w->nodes;
 
     for (;;) {
@@ -129,20 +180,18 @@ static inline int64_t NAME(walk)(walker *w, const u64 *s, u32 node, u64 n, int *
         u32 kind = x & 0xff;
 
         if (kind == READ) {
-            node = (u32)(x >> 32) + NAME(bits)(s, x >> 16 & 0xffff, (1u << (x >> 8 & 0xff)) - 1);
+            u32 offset = x >> 16 & 0xffff;
+
+            bits[offset >> 6] |= (x >> 8 & 0xff) << (offset & 63);
+            node = (u32)(x >> 32) + NAME(bits)(s, offset, x >> 8 & 0xff);
             continue;
         }
         if (kind == LEAF) {
-            const u64 *leaf = w->leaves + (x >> 32) * LEAF_WORDS;
-            u64 *o;
-
-            if (n == w->out_slots && !NAME(room)(w))
+            if (!NAME(append)(w, s, x >> 32, n++))
                 return -2;
-            o = w->out + n * OUT_WORDS;
-            for (int i = 0; i < W; i++)
-                o[i] = (s[i] & leaf[i]) | leaf[W + i];
-            o[W] = leaf[2 * W];
-            n++;
+            if (leaves < LIST_MAX)
+                list[leaves] = (u32)(x >> 32);
+            leaves++;
         } else if (kind == CHOOSE) {
             u32 first = x >> 32, count = x >> 16 & 0xffff;
 
@@ -165,19 +214,95 @@ static inline int64_t NAME(walk)(walker *w, const u64 *s, u32 node, u64 n, int *
     }
 }
 
+#if FAST
+static inline u64 NAME(gathered)(const u64 *s, const u64 *mask)
+{
+    u64 index = 0;
+
+    for (int i = W - 1; i >= 0; i--)
+        index = index << __builtin_popcountll(mask[i]) | _pext_u64(s[i], mask[i]);
+    return index;
+}
+
+/* Remember what a tree came to for the bits that it reads: `n` leaves of `list`, or a wait. */
+static void NAME(remember)(walker *w, walker_memo *memo, const u64 *s, const u64 *bits, u64 n,
+                           int waits, const u32 *list)
+{
+    u64 missing = 0;
+    u32 entry, size = 0;
+
+    for (int i = 0; i < W; i++)
+        missing |= bits[i] & ~memo->mask[i];
+    if (missing || !memo->base) {
+        for (int i = 0; i < W; i++) {
+            memo->mask[i] |= bits[i];
+            size += (u32)__builtin_popcountll(memo->mask[i]);
+        }
+        if (size > MEMO_BITS_MAX || !(memo->base = memo_room(w, 1u << size))) {
+            memo->base = 0;
+            memo->is_off = 1;
+            return;
+        }
+    }
+    if (n == 0)
+        entry = MEMO_NONE | (waits ? MEMO_WAITS : 0);
+    else if (n == 1 && !waits)
+        entry = MEMO_ONE | list[0] << 2;
+    else if (n > LIST_MAX || !(entry = memo_list(w, n, waits, list)))
+        return;
+    w->memo[memo->base + NAME(gathered)(s, memo->mask)] = entry;
+}
+#endif
+
 /* Append the outcomes of every actor; as walk(), and on -1 w->miss_* say what has to be learnt. */
 static inline int64_t NAME(expand)(walker *w, const u64 *s, u64 n, int *waits)
 {
-    for (u32 a = 0; a < w->actor_count; a++) {
-        const walker_actor *actor = w->actors + a;
-        u32 root = actor->roots[NAME(bits)(s, actor->offset, actor->mask)];
-        int64_t got = NAME(walk)(w, s, root, n, waits);
+    const walker_actor *actor = w->actors, *last = actor + w->actor_count;
 
+    for (; actor < last; actor++) {
+        u32 local = NAME(bits)(s, actor->offset, actor->mask);
+        u64 bits[W] = {0};
+        u32 list[LIST_MAX];
+        int blocked = 0;
+        int64_t got;
+
+#if FAST
+        walker_memo *memo = actor->memos + local;
+        u32 entry = w->memo[memo->base + NAME(gathered)(s, memo->mask)];
+
+        if (__builtin_expect((entry & 3) - 1 < 2, 1) && __builtin_expect(n < w->out_slots, 1)) {
+            /* One outcome, or none: written either way, and counted only if it is one. */
+            const u64 *leaf = w->leaves + (entry >> 2 & LEAF_MAX) * LEAF_WORDS;
+            u64 *o = w->out + n * OUT_WORDS;
+
+            for (int i = 0; i < W; i++)
+                o[i] = (s[i] & leaf[i]) | leaf[W + i];
+            o[W] = leaf[2 * W];
+            n += entry & 1;
+            *waits |= (int)(entry >> 31);
+            continue;
+        }
+        if ((entry & 3) == MEMO_LIST) {
+            const u32 *known = w->lists + (entry >> 2);
+
+            *waits |= (int)known[1];
+            for (u32 i = 0; i < known[0]; i++)
+                if (!NAME(append)(w, s, known[2 + i], n++))
+                    return -2;
+            continue;
+        }
+#endif
+        got = NAME(walk)(w, s, actor->roots[local], n, &blocked, bits, list);
         if (got < 0) {
-            w->miss_tree = a;
+            w->miss_tree = (u32)(actor - w->actors);
             memcpy(w->miss_state, s, 8 * W);
             return got;
         }
+#if FAST
+        if (!memo->is_off)
+            NAME(remember)(w, memo, s, bits, (u64)got - n, blocked, list);
+#endif
+        *waits |= blocked;
         n = (u64)got;
     }
     return (int64_t)n;
@@ -188,7 +313,7 @@ static inline int64_t NAME(expand)(walker *w, const u64 *s, u64 n, int *waits)
 static int NAME(grow_table)(walker *w)
 {
     u64 before = w->table_slots, *old = w->table, done = 0;
-    u64 slots = before * GROWTH_NUMERATOR / GROWTH_DENOMINATOR;
+    u64 slots = grown(before);
     u64 *table = map_bytes(8 * (slots + TABLE_TAIL));
 
     if (!table)
@@ -251,34 +376,6 @@ static inline u64 NAME(find)(const walker *w, const u64 *s, u64 hash)
         p++;
 #endif
     return p;
-}
-
-static int NAME(insert)(walker *w, const u64 *s, u64 hash)
-{
-    u64 p = NAME(find)(w, s, hash);
-
-    if (w->table[p])
-        return 1;
-    /* The very last place stays empty, so that every search ends. */
-    if (p == w->table_slots + TABLE_TAIL - 1)
-        return NAME(grow_table)(w) && NAME(insert)(w, s, hash);
-#if W == 1
-    w->table[p] = s[0] + 1;
-#else
-    w->table[p] = (hash >> 32 << 32) | (w->states + 1);
-#endif
-    memcpy(STATE(w->states), s, 8 * W);
-    w->states++;
-    return 1;
-}
-
-static void NAME(begin)(walker *w, const u64 *initial)
-{
-    u64 s[W];
-
-    memcpy(s, initial, sizeof s);
-    NAME(canonical)(w, s);
-    NAME(insert)(w, s, NAME(hash)(s));
 }
 
 /* A number that depends on a state's successors and marks, but on no order of them. */
@@ -360,7 +457,7 @@ static inline int NAME(judge_all)(walker *w, const u64 *s, u64 *events)
 /* Count what the outcomes [n, end) of one state came to; return how many lead on, packed. */
 static inline u64 NAME(count)(walker *w, u64 n, u64 end, u64 events, int waits)
 {
-    u64 kept = n;
+    u64 kept = n, any = 0;
 
     w->generated += end - n;
     w->expanded++;
@@ -368,10 +465,14 @@ static inline u64 NAME(count)(walker *w, u64 n, u64 end, u64 events, int waits)
         hit(&w->deadlocks, w->level, 1);
     for (u32 p = 0; events; p++, events >>= 1)
         hit(w->predicates + p, w->level, events & 1);
+    for (u64 i = n; i < end; i++)
+        any |= w->out[i * OUT_WORDS + W];
+    if (__builtin_expect(!any, 1))
+        return end;
     for (u64 i = n; i < end; i++) {
         u64 *o = w->out + i * OUT_WORDS, marks = o[W];
 
-        if (__builtin_expect(marks != 0, 0)) {
+        if (marks) {
             for (u32 b = 0; b < 48; b++)
                 hit(w->steps + b, w->level, marks >> b & 1);
             if (marks & STOP) {
@@ -401,18 +502,62 @@ static inline void NAME(announce)(walker *w, u64 n, u64 end)
 
 static inline int NAME(enter)(walker *w, u64 n)
 {
+    u64 *table = w->table, slots = w->table_slots, last = slots + TABLE_TAIL - 1, states = w->states;
+
 #if W > 1
     for (u64 i = 0; i < n; i++) {
-        u64 hash = w->out[i * OUT_WORDS + W], x = w->table[place_of(hash, w->table_slots)];
+        u64 hash = w->out[i * OUT_WORDS + W], x = table[place_of(hash, slots)];
 
         if (x && !((x ^ hash) >> 32))
             __builtin_prefetch(STATE((x & 0xffffffff) - 1));
     }
 #endif
-    for (u64 i = 0; i < n; i++)
-        if (!NAME(insert)(w, w->out + i * OUT_WORDS, w->out[i * OUT_WORDS + W]))
-            return 0;
+    for (u64 i = 0; i < n; i++) {
+        const u64 *o = w->out + i * OUT_WORDS;
+        u64 hash = o[W], p = place_of(hash, slots), x;
+
+#if W == 1
+        while ((x = table[p]) != 0 && x != o[0] + 1)
+            p++;
+#else
+        while ((x = table[p]) != 0 &&
+               ((x ^ hash) >> 32 || !NAME(same)(STATE((x & 0xffffffff) - 1), o)))
+            p++;
+#endif
+        if (x)
+            continue;
+        /* The very last place stays empty, so that every search ends. */
+        if (__builtin_expect(p == last, 0)) {
+            w->states = states;
+            if (!NAME(grow_table)(w))
+                return 0;
+            table = w->table;
+            slots = w->table_slots;
+            last = slots + TABLE_TAIL - 1;
+            i--;
+            continue;
+        }
+#if W == 1
+        table[p] = o[0] + 1;
+#else
+        table[p] = (hash >> 32 << 32) | (states + 1);
+#endif
+        memcpy(STATE(states), o, 8 * W);
+        states++;
+    }
+    w->states = states;
     return 1;
+}
+
+static void NAME(begin)(walker *w, const u64 *initial)
+{
+    u64 s[W];
+
+    memcpy(s, initial, sizeof s);
+    NAME(canonical)(w, s);
+    memcpy(w->out, s, sizeof s);
+    w->out[W] = NAME(hash)(s);
+    NAME(enter)(w, 1);
 }
 
 static int NAME(run)(walker *w, u64 slice_states)

@@ -116,7 +116,7 @@ class NativeEngine:
     def _begin(self) -> None:
         """Start over, with the program's packing as it is now."""
         self.close()
-        program, ffi = self.program, self._ffi
+        program, ffi, lib = self.program, self._ffi, self._lib
         self._words = program.packing.words
         walker = self._walker = ffi.new("walker *")
         walker.words = self._words
@@ -128,7 +128,10 @@ class NativeEngine:
         self._predicate_roots = ffi.new("uint32_t[]", program.predicate_roots)
         self._events = ffi.new("uint8_t[]", [int(one) for one in program.events])
         self._roots = [ffi.new("uint32_t[]", 1 << self._bits(n)) for n in range(len(program.roots))]
+        walker.is_fast = lib.walker_can_be_fast()
+        self._memos = [ffi.new("walker_memo[]", 1 << self._bits(n)) for n in range(len(self._roots))]
         for number, actor in enumerate(self._actors):
+            actor.memos = self._memos[number]
             actor.offset = program.packing.offsets[program.local_field(number)]
             actor.mask = (1 << self._bits(number)) - 1
             actor.roots = self._roots[number]
@@ -149,9 +152,11 @@ class NativeEngine:
     def _set_chunks(self) -> None:
         sets = self.program.model.symmetric_sets
         chunks = sorted(self.program.packing.chunks, key=lambda one: sets.index(one.of))
-        for entry, chunk in zip(self._chunks, chunks, strict=True):
+        for number, (entry, chunk) in enumerate(zip(self._chunks, chunks, strict=False)):
             entry.set = sets.index(chunk.of)
             entry.members = len(chunk.of)
+            entry.parts = sum(other.of is chunk.of for other in chunks[number:])
+            entry.is_in_one_word = len({offset // 64 for offset in chunk.offsets}) == 1
             entry.mask = (1 << chunk.width_bits) - 1
             for member, offset in enumerate(chunk.offsets):
                 entry.word[member], entry.shift[member] = divmod(offset, 64)

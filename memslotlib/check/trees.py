@@ -4,8 +4,8 @@ A tree has a node for each thing that a micro-step reads or chooses, in order, a
 came to. Nodes and leaves are 64-bit numbers in two arrays, which the C walker, the numpy engine and
 the Python engine read alike::
 
-    node   bits 0-7 kind, 8-15 width, 16-31 offset (of a read) or count (of a choice), 32-63 first
-           child, or leaf
+    node   bits 0-7 kind, 8-15 mask (of a read), 16-31 offset (of a read) or count (of a choice),
+           32-63 first child, or leaf
     leaf   ``words`` words to keep with AND, ``words`` words to set with OR, one word of marks
 
 A node of kind UNKNOWN has never been walked: the engine stops there and asks for it.
@@ -51,13 +51,13 @@ class Trees:
         """Go on from ``node`` along a read of ``width`` bits at ``offset`` that gave ``code``."""
         while width > READ_BITS_MAX:
             low = code & ((1 << READ_BITS_MAX) - 1)
-            node = self._step(node, READ, READ_BITS_MAX, offset, low)
+            node = self._step(node, READ, (1 << READ_BITS_MAX) - 1, offset, low)
             offset, width, code = (
                 offset + READ_BITS_MAX,
                 width - READ_BITS_MAX,
                 code >> READ_BITS_MAX,
             )
-        return self._step(node, READ, width, offset, code)
+        return self._step(node, READ, (1 << width) - 1, offset, code)
 
     def choose(self, node: int, count: int, chosen: int) -> int:
         """Go on from ``node`` along one of ``count`` choices."""
@@ -89,13 +89,13 @@ class Trees:
     def _words(self, value: int) -> Sequence[int]:
         return [(value >> 64 * word) & _WORD for word in range(self.words)]
 
-    def _step(self, node: int, kind: int, width: int, place: int, child: int) -> int:
-        count = place if kind == CHOOSE else 1 << width
+    def _step(self, node: int, kind: int, mask: int, place: int, child: int) -> int:
+        count = place if kind == CHOOSE else mask + 1
         found = self.nodes[node]
         if found == UNKNOWN:
-            found = kind | width << 8 | place << 16 | self._children(count) << 32
+            found = kind | mask << 8 | place << 16 | self._children(count) << 32
             self.nodes[node] = found
-        elif found & 0xFFFFFFFF != kind | width << 8 | place << 16:
+        elif found & 0xFFFFFFFF != kind | mask << 8 | place << 16:
             raise ConflictError
         return (found >> 32) + child
 
@@ -120,9 +120,7 @@ def outcomes(trees: Trees, node: int, state: int) -> list[int]:
         word = nodes[place]
         kind = word & 0xFF
         while kind == READ:
-            place = (word >> 32) + (
-                (state >> (word >> 16 & 0xFFFF)) & ((1 << (word >> 8 & 0xFF)) - 1)
-            )
+            place = (word >> 32) + (state >> (word >> 16 & 0xFFFF) & (word >> 8 & 0xFF))
             word = nodes[place]
             kind = word & 0xFF
         if kind == CHOOSE:

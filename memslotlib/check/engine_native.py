@@ -129,7 +129,8 @@ class NativeEngine:
         self._events = ffi.new("uint8_t[]", [int(one) for one in program.events])
         self._roots = [ffi.new("uint32_t[]", 1 << self._bits(n)) for n in range(len(program.roots))]
         walker.is_fast = lib.walker_can_be_fast()
-        self._memos = [ffi.new("walker_memo[]", 1 << self._bits(n)) for n in range(len(self._roots))]
+        sizes = [1 << self._bits(actor) for actor in range(len(self._roots))]
+        self._memos = [ffi.new("walker_memo[]", size) for size in sizes]
         for number, actor in enumerate(self._actors):
             actor.memos = self._memos[number]
             actor.offset = program.packing.offsets[program.local_field(number)]
@@ -168,8 +169,9 @@ class NativeEngine:
         # Held by this object as long as the walker may use them; an array in use cannot grow.
         self._buffers: tuple[Any, ...] = ()
         for number, roots in enumerate(program.roots):
-            for local in range(self._known_roots[number], min(len(roots), len(self._roots[number]))):
-                self._roots[number][local] = roots[local]
+            known = self._roots[number]
+            for local in range(self._known_roots[number], min(len(roots), len(known))):
+                known[local] = roots[local]
             self._known_roots[number] = len(roots)
         nodes = self._ffi.from_buffer("uint64_t[]", program.trees.nodes)
         leaves = self._ffi.from_buffer("uint64_t[]", program.trees.leaves or array("Q", [0]))
@@ -212,7 +214,7 @@ class NativeEngine:
         return space.MEMORY
 
     def _fits_better(self) -> bool:
-        """Pack tighter, now that most local states are known, and start over if that saves words."""
+        """Pack tighter, now that most local states are known; start over if that saves words."""
         if not self.program.fit():
             return False
         self._begin()

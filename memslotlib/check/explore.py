@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterable
-from typing import Any
 
 from ..verdict import Verdict
 from . import space
 from .engine_python import PythonEngine
 from .errors import CheckError, nearest
 from .model import Model, Property, Sort
-from .paths import Read
 from .program import Program
 from .replay import trace_of
-from .result import Footprint, Line, PropertyResult, Result, lines_of
+from .result import PropertyResult, Result
 from .space import Bounds, Counts, Engine, Hits, Target
-from .trace import Trace, best_moves, element_names, source_line
+from .trace import Trace, best_moves
+
 
 def engines() -> dict[str, space.MakeEngine]:
     """Return the engines that are here, the fastest first."""
@@ -26,7 +24,16 @@ def engines() -> dict[str, space.MakeEngine]:
         from .engine_native import NativeEngine
 
         found["native"] = NativeEngine
+    if importlib.util.find_spec("numpy") is not None:
+        found["numpy"] = _numpy
     return found | {"python": PythonEngine}
+
+
+def _numpy(program: Program, symmetry: bool) -> Engine:
+    # Importing numpy takes longer than many an exploration.
+    from .engine_numpy import NumpyEngine
+
+    return NumpyEngine(program, symmetry)
 
 
 ENGINES = engines()
@@ -123,9 +130,8 @@ class _Judge:
             memory_bytes=counts.memory_bytes,
             seconds=time.perf_counter() - began,
             traces=self.traces,
-            coverage=coverage(self.program),
-            footprints=tuple(footprints(self.program)),
             counts=counts,
+            program=self.program,
         )
 
     def _judged(self, one: Property) -> PropertyResult:
@@ -200,40 +206,3 @@ def bound_of(program: Program, engine: Engine) -> str:
     if counts.stopped_paths:
         words += f"; {counts.stopped_paths:,} steps end their path at a violation"
     return words
-
-
-def coverage(program: Program) -> dict[str, tuple[Line, ...]]:
-    """Return the lines of the actors' source, by file, and whether any path ran them."""
-    ran: dict[str, set[int]] = {}
-    there: dict[str, frozenset[int]] = {}
-    for function, code in program.stepper.functions.items():
-        file = function.__code__.co_filename
-        there[file] = there.get(file, frozenset()) | code.all_lines
-    for role in program.roles:
-        for file, line in [mark for path in role.paths for mark in path.lines]:
-            ran.setdefault(file, set()).add(line)
-    for file, line in program.started:
-        ran.setdefault(file, set()).add(line)
-    return {file: lines_of(file, lines, ran.get(file, set())) for file, lines in there.items()}
-
-
-def footprints(program: Program) -> Iterable[Footprint]:
-    """Return what each micro-step may read and write, by the line where it begins."""
-    names = element_names(program.model)
-    for role in program.roles:
-        steps: dict[tuple[str, str], tuple[dict[Any, None], set[int], set[int]]] = {}
-        for path in role.paths:
-            labels, reads, writes = steps.setdefault(source_line(path), ({}, set(), set()))
-            if path.label is not None:
-                labels[str(path.label)] = None
-            reads |= {one.cell for one in path.log if isinstance(one, Read)}
-            writes |= {cell for cell, _ in path.writes}
-        for (where, text), (labels, reads, writes) in steps.items():
-            yield Footprint(
-                role.actor.name,
-                where,
-                text,
-                tuple(labels),
-                tuple(dict.fromkeys(names[cell] for cell in sorted(reads))),
-                tuple(dict.fromkeys(names[cell] for cell in sorted(writes))),
-            )

@@ -26,6 +26,7 @@ LOCAL_BITS = 8
 LOCAL_BITS_MAX = 20
 #: What a choice may branch into, all choices of a step together.
 OUTCOMES_MAX = 1 << 16
+NESTED_MAX = 60
 
 
 class OverflowedError(Exception):
@@ -255,8 +256,13 @@ class Program:
             role.paths.append(path)
             chosen = following
             paths += 1
-            if paths > OUTCOMES_MAX:
-                raise ModelError(f"a step with over {OUTCOMES_MAX:,} outcomes", actor=name)
+            nested = sum(isinstance(one, Choice) for one in path.log)
+            if paths > OUTCOMES_MAX or nested > NESTED_MAX:
+                raise ModelError(
+                    f"a step with over {NESTED_MAX} choices or {OUTCOMES_MAX:,} outcomes",
+                    actor=name,
+                    state=self.said(own),
+                )
         if len(role.locals) > 1 << self.local_bits[self.roles.index(role)]:
             raise OverflowedError
 

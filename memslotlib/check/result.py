@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..verdict import Verdict, Word
+from .coverage import Footprint, Line, coverage, footprints
 from .errors import CheckError, nearest
 from .model import Property
+from .program import Program
 from .space import Counts
 from .trace import Trace
 
@@ -30,27 +32,6 @@ class PropertyResult:
     def is_good(self) -> bool:
         """Whether it holds; an undetermined one is not good."""
         return self.verdict.word is Word.HOLDS
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of an actor's source, and whether any path ran it."""
-
-    number: int
-    text: str
-    is_covered: bool
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What a micro-step that begins at a line may read and write, over all its paths."""
-
-    actor: str
-    where: str
-    text: str
-    labels: tuple[str, ...]
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,10 +64,19 @@ class Result:
     memory_bytes: int
     seconds: float
     traces: Mapping[str, Trace] = field(repr=False)
-    coverage: Mapping[str, tuple[Line, ...]] = field(repr=False)
-    footprints: tuple[Footprint, ...] = field(repr=False)
     counts: Counts = field(repr=False)
+    program: Program = field(repr=False, compare=False)
     samples: int = 0
+
+    @cached_property
+    def coverage(self) -> Mapping[str, tuple[Line, ...]]:
+        """The lines of the actors' source, by file, and whether any path ran them."""
+        return coverage(self.program)
+
+    @cached_property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """What each micro-step may read and write."""
+        return tuple(footprints(self.program))
 
     @property
     def depth(self) -> int:
@@ -170,11 +160,3 @@ def why(trace: Trace, step: int = 0) -> dict[str, tuple[int, str]]:
                 found[name] = earlier, trace.steps[earlier - 1].line
                 break
     return found
-
-
-def lines_of(file: str, all_lines: frozenset[int], ran: set[int]) -> tuple[Line, ...]:
-    """Return the lines of one file with their coverage."""
-    return tuple(
-        Line(number, linecache.getline(file, number).rstrip(), number in ran)
-        for number in sorted(all_lines)
-    )

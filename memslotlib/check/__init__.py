@@ -34,8 +34,10 @@ from .model import (
 )
 from .replay import replay
 from .result import Result, first_difference, why
+from .sampling import sample
 from .space import Bounds
 from .trace import Trace
+from .walk import Walk
 
 __all__ = [
     "Actor",
@@ -51,6 +53,7 @@ __all__ = [
     "Result",
     "Symmetric",
     "Trace",
+    "Walk",
     "always",
     "can_always_reach",
     "explore",
@@ -59,6 +62,7 @@ __all__ = [
     "never",
     "no_deadlock",
     "replay",
+    "sample",
     "sometimes",
     "step",
     "why",

@@ -114,6 +114,25 @@ static void hit(walker_hits *hits, int level, u64 count)
     hits->count += count;
 }
 
+static void no_hits(walker *w)
+{
+    for (int n = 0; n < 48; n++)
+        w->steps[n] = (walker_hits){0, -1};
+    for (int n = 0; n < 72; n++)
+        w->predicates[n] = (walker_hits){0, -1};
+    w->deadlocks = (walker_hits){0, -1};
+}
+
+/* The next number of a sequence that `seed` begins: Vigna's splitmix64. */
+static u64 random_number(u64 *seed)
+{
+    u64 x = *seed += 0x9e3779b97f4a7c15ull;
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
 /* How big a table becomes: small ones grow fast, big ones so that they stay 0.4 full. */
 static u64 grown(u64 slots)
 {
@@ -145,6 +164,7 @@ typedef struct {
     int (*mark)(walker *, const u64 *, u32, uint8_t *);
     void (*target)(walker *, int, u32, u64, u64, uint8_t *);
     int (*reach)(walker *, u32, uint8_t *);
+    int (*sample)(walker *, const u64 *, u64 *, u32, u32 *, u32 *);
 } operations;
 
 #define FAST 0
@@ -195,8 +215,6 @@ int walker_can_be_fast(void)
 
 int walker_begin(walker *w, const u64 *initial)
 {
-    int n;
-
     w->queue_slots = QUEUE_SLOTS_FIRST;
     w->queue = map_bytes(8 * w->words * w->queue_slots);
     w->table_slots = TABLE_SLOTS_FIRST;
@@ -214,11 +232,7 @@ int walker_begin(walker *w, const u64 *initial)
     w->states = w->expanded = w->stopped = 0;
     w->generated = 1;
     w->level = 0;
-    for (n = 0; n < 48; n++)
-        w->steps[n] = (walker_hits){0, -1};
-    for (n = 0; n < 72; n++)
-        w->predicates[n] = (walker_hits){0, -1};
-    w->deadlocks = (walker_hits){0, -1};
+    no_hits(w);
     of(w)->begin(w, initial);
     w->level_end = w->states;
     return WALKER_LEVEL;
@@ -242,6 +256,11 @@ void walker_target(walker *w, int kind, u32 number, u64 begin, u64 end, uint8_t 
 int walker_reach(walker *w, u32 predicate, uint8_t *marked)
 {
     return of(w)->reach(w, predicate, marked);
+}
+
+int walker_sample(walker *w, const u64 *initial, u64 *seed, u32 steps_max, u32 *picks, u32 *steps)
+{
+    return of(w)->sample(w, initial, seed, steps_max, picks, steps);
 }
 
 void walker_end(walker *w)

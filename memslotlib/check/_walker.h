@@ -12,6 +12,9 @@ typedef struct {
     uint32_t mask;
     const uint32_t *roots; /* its tree in each local state */
     walker_memo *memos;    /* zeroed, one for each local state */
+    const uint64_t *future_reads;  /* what it may yet read: `words` words for each local state */
+    const uint64_t *future_writes;
+    uint32_t future_count; /* for so many local states; from the others it may do anything */
 } walker_actor;
 
 /* A part of every member's block of a symmetric set: see packing.py. */
@@ -43,6 +46,9 @@ typedef struct {
     const uint8_t *predicate_events;
     uint32_t chunk_count;  /* 0: no symmetry */
     const walker_chunk *chunks;
+
+    uint32_t is_partial;   /* partial order: explore one actor's steps where that is enough */
+    const uint64_t *visible; /* the bits that predicates read */
 
     /* Bounds. */
     uint64_t states_max;
@@ -101,3 +107,7 @@ void walker_target(walker *w, int kind, uint32_t number, uint64_t begin, uint64_
                    uint8_t *marked);
 /* Mark the states from which some state with the predicate can be reached. */
 int walker_reach(walker *w, uint32_t predicate, uint8_t *marked);
+/* One random run of at most so many steps: which outcome each step took, and how many there were.
+   Its hits are in the walker's, with the number of steps before as their level. */
+int walker_sample(walker *w, const uint64_t *initial, uint64_t *seed, uint32_t steps_max,
+                  uint32_t *picks, uint32_t *steps);

@@ -560,6 +560,86 @@ static void NAME(begin)(walker *w, const u64 *initial)
     NAME(enter)(w, 1);
 }
 
+/* Whether a state is new, or waits in the queue to be expanded after the one that is now. */
+static int NAME(is_ahead)(const walker *w, const u64 *s)
+{
+#if W == 1
+    return !w->table[NAME(find)(w, s, NAME(hash)(s))];
+#else
+    u64 x = w->table[NAME(find)(w, s, NAME(hash)(s))];
+
+    return !x || (x & 0xffffffff) - 1 > w->expanded;
+#endif
+}
+
+/* Whether an actor's outcomes [n, end), which read `reads`, are enough: nobody else can ever do
+   anything that depends on them, no predicate sees them, none ends its path, and one leads to a
+   state that is still to be expanded, so that nobody is put off for ever. */
+static int NAME(is_enough)(const walker *w, u32 actor, const u64 *s, const u64 *reads, u64 n,
+                           u64 end, const u32 *list)
+{
+    u64 writes[W] = {0};
+    int is_ahead = 0;
+
+    for (u64 i = n; i < end; i++) {
+        const u64 *o = w->out + i * OUT_WORDS, *leaf = w->leaves + (u64)list[i - n] * LEAF_WORDS;
+        u64 c[W];
+
+        if (o[W] & STOP)
+            return 0;
+        memcpy(c, o, sizeof c);
+        NAME(canonical)(w, c);
+        is_ahead |= NAME(is_ahead)(w, c);
+        /* What keeps its value is written all the same: somebody could change it in between. */
+        for (int j = 0; j < W; j++)
+            writes[j] |= ~leaf[j];
+    }
+    if (!is_ahead)
+        return 0;
+    for (int j = 0; j < W; j++)
+        if (writes[j] & w->visible[j])
+            return 0;
+    for (u32 b = 0; b < w->actor_count; b++) {
+        const walker_actor *other = w->actors + b;
+        u32 local = NAME(bits)(s, other->offset, other->mask);
+
+        if (b == actor)
+            continue;
+        if (local >= other->future_count)
+            return 0;
+        for (int j = 0; j < W; j++) {
+            u64 will_read = other->future_reads[local * W + j];
+            u64 will_write = other->future_writes[local * W + j];
+
+            if ((writes[j] & (will_read | will_write)) || (reads[j] & will_write))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+/* Append the outcomes of one actor whose steps are enough; as expand(), and n where there is none. */
+static int64_t NAME(ample)(walker *w, const u64 *s, u64 n)
+{
+    for (u32 a = 0; a < w->actor_count; a++) {
+        const walker_actor *actor = w->actors + a;
+        u32 local = NAME(bits)(s, actor->offset, actor->mask), list[LIST_MAX];
+        u64 reads[W] = {0};
+        int waits = 0;
+        int64_t got = NAME(walk)(w, s, actor->roots[local], n, &waits, reads, list);
+
+        if (got < 0) {
+            w->miss_tree = a;
+            memcpy(w->miss_state, s, 8 * W);
+            return got;
+        }
+        if ((u64)got > n && (u64)got - n <= LIST_MAX &&
+            NAME(is_enough)(w, a, s, reads, n, (u64)got, list))
+            return got;
+    }
+    return (int64_t)n;
+}
+
 static int NAME(run)(walker *w, u64 slice_states)
 {
     u64 until = w->expanded + slice_states;
@@ -587,7 +667,9 @@ static int NAME(run)(walker *w, u64 slice_states)
                 if (why != WALKER_LEVEL)
                     break;
             }
-            got = NAME(expand)(w, s, n, &waits);
+            got = w->is_partial ? NAME(ample)(w, s, n) : (int64_t)n;
+            if (got == (int64_t)n)
+                got = NAME(expand)(w, s, n, &waits);
             if (got < 0) {
                 why = got == -1 ? WALKER_MISS : WALKER_NO_MEMORY;
                 break;
@@ -610,6 +692,42 @@ static int NAME(run)(walker *w, u64 slice_states)
     w->level_end = w->states;
     w->level++;
     return WALKER_LEVEL;
+}
+
+static int NAME(sample)(walker *w, const u64 *initial, u64 *seed, u32 steps_max, u32 *picks,
+                        u32 *steps)
+{
+    u64 s[W];
+
+    memcpy(s, initial, sizeof s);
+    no_hits(w);
+    for (*steps = 0;;) {
+        u64 events, *o;
+        int waits = 0;
+        int64_t n;
+
+        if (!NAME(judge_all)(w, s, &events))
+            return WALKER_MISS;
+        for (u32 p = 0; events; p++, events >>= 1)
+            hit(w->predicates + p, (int)*steps, events & 1);
+        if (*steps == steps_max)
+            return WALKER_DONE;
+        n = NAME(expand)(w, s, 0, &waits);
+        if (n < 0)
+            return n == -1 ? WALKER_MISS : WALKER_NO_MEMORY;
+        if (n == 0) {
+            hit(&w->deadlocks, (int)*steps, (u64)waits);
+            return WALKER_DONE;
+        }
+        picks[*steps] = (u32)(random_number(seed) % (u64)n);
+        o = w->out + picks[*steps] * OUT_WORDS;
+        for (u32 b = 0; o[W] && b < 48; b++)
+            hit(w->steps + b, (int)*steps, o[W] >> b & 1);
+        ++*steps;
+        if (o[W] & STOP)
+            return WALKER_DONE;
+        memcpy(s, o, sizeof s);
+    }
 }
 
 static inline int NAME(bit)(const uint8_t *set, u64 index)

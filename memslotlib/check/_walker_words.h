@@ -21,7 +21,8 @@
 #define FOR(n)                                                                                     \
     {                                                                                              \
         JOIN(JOIN(begin, VARIANT), n), JOIN(JOIN(run, VARIANT), n), JOIN(JOIN(mark, VARIANT), n),  \
-            JOIN(JOIN(target, VARIANT), n), JOIN(JOIN(reach, VARIANT), n)                          \
+            JOIN(JOIN(target, VARIANT), n), JOIN(JOIN(reach, VARIANT), n),                         \
+            JOIN(JOIN(sample, VARIANT), n)                                                         \
     }
 
 static const operations *JOIN(operations, VARIANT)(u32 words)

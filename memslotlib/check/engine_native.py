@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from . import space
-from .errors import CheckError, ModelError
+from .errors import CheckError
 from .forward import concrete
+from .independence import Futures, futures
 from .program import OverflowedError, Program
 from .space import Bounds, Counts, Edge, Hits, Target
+from .symmetry import asymmetric
 
 #: How many states are expanded between two looks at the clock.
 SLICE_STATES = 1 << 18
@@ -44,15 +46,16 @@ class NativeEngine:
 
     name = "native"
 
-    def __init__(self, program: Program, symmetry: bool) -> None:
+    def __init__(self, program: Program, symmetry: bool, known: Futures | None = None) -> None:
         from ._walker import ffi, lib
 
         self._ffi, self._lib = ffi, lib
-        self.program = program
+        self.program, self.futures = program, known
         self.symmetry = symmetry and bool(program.packing.chunks)
         self.counts = Counts()
         self._walker: Any = None
-        self._is_fitted = False
+        # With partial order, what is known of futures is in terms of this packing.
+        self._is_fitted = known is not None
         self._begin()
 
     def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
@@ -65,6 +68,8 @@ class NativeEngine:
                 ended = self._run(bounds, is_enough)
             except OverflowedError:
                 self.program.widen()
+                if self.futures is not None:
+                    self.futures = futures(self.program)
                 self._begin()
             except KeyboardInterrupt:
                 ended = space.INTERRUPTED
@@ -107,11 +112,36 @@ class NativeEngine:
             for index in _clear_bits(marked, low, high):
                 yield number, self._state(index)
 
+    def sample(
+        self, seed: int, steps_max: int
+    ) -> tuple[list[int], list[Hits], list[Hits], Hits, int]:
+        """Make one random run: its picks, its hits as :class:`.Counts` has them, the next seed."""
+        ffi, lib, program = self._ffi, self._lib, self.program
+        picks = ffi.new("uint32_t[]", steps_max + 1)
+        number, length = ffi.new("uint64_t *"), ffi.new("uint32_t *")
+        while True:
+            number[0] = seed
+            initial = ffi.new("uint64_t[]", self._words_of(program.initial))
+            why = lib.walker_sample(self._walker, initial, number, steps_max, picks, length)
+            if why != lib.WALKER_MISS:
+                break
+            self._learn()
+        self._checked(why)
+        self._count()
+        counts = self.counts
+        taken = [int(picks[n]) for n in range(length[0])]
+        return taken, counts.steps, counts.predicates, counts.deadlocks, int(number[0])
+
+    def restart(self) -> None:
+        """Start over, with the program's packing as it is now."""
+        self._begin()
+
     def close(self) -> None:
         """Give the memory back."""
         if self._walker is not None:
             self._lib.walker_end(self._walker)
             self._walker = None
+            self._buffers = ()
 
     def _begin(self) -> None:
         """Start over, with the program's packing as it is now."""
@@ -138,14 +168,17 @@ class NativeEngine:
             actor.roots = self._roots[number]
         if self.symmetry:
             self._set_chunks()
+        self._set_futures()
         walker.actors, walker.chunks = self._actors, self._chunks
         walker.predicate_roots, walker.predicate_events = self._predicate_roots, self._events
         self._ends = [1]
         self._known_roots = [0] * len(program.roots)
         self._renew()
-        initial = program.initial
-        words = [(initial >> 64 * n) & ((1 << 64) - 1) for n in range(self._words)]
+        words = self._words_of(program.initial)
         self._checked(self._lib.walker_begin(walker, ffi.new("uint64_t[]", words)))
+
+    def _words_of(self, *numbers: int) -> list[int]:
+        return [one >> 64 * n & (1 << 64) - 1 for one in numbers for n in range(self._words)]
 
     def _bits(self, actor: int) -> int:
         return self.program.packing.fields[self.program.local_field(actor)].width_bits
@@ -162,6 +195,22 @@ class NativeEngine:
             for member, offset in enumerate(chunk.offsets):
                 entry.word[member], entry.shift[member] = divmod(offset, 64)
         self._walker.chunk_count = len(chunks)
+
+    def _set_futures(self) -> None:
+        """Hand over what actors may yet do, as words; nothing without partial order."""
+        known = self.futures
+        self._masks = [self._mask_words([known.visible if known else 0])]
+        self._walker.visible = self._masks[0]
+        self._walker.is_partial = known is not None
+        if known is None:
+            return
+        for actor, reads, writes in zip(self._actors, known.reads, known.writes, strict=True):
+            self._masks += [self._mask_words(reads), self._mask_words(writes)]
+            actor.future_reads, actor.future_writes = self._masks[-2:]
+            actor.future_count = len(reads)
+
+    def _mask_words(self, masks: list[int]) -> Any:
+        return self._ffi.new("uint64_t[]", self._words_of(*masks))
 
     def _renew(self) -> None:
         """Tell the walker where the trees are now: they grow, and then they move."""
@@ -233,11 +282,7 @@ class NativeEngine:
         walker, program = self._walker, self.program
         of = program.model.symmetric_sets[walker.asymmetric_set]
         state = self._state(walker.expanded)
-        raise ModelError(
-            f"members {of[walker.asymmetric_member - 1]} and {of[walker.asymmetric_member]} of "
-            f"{of.name} are told apart: exchanging them changes what can happen",
-            state=program.said(state),
-        )
+        raise asymmetric(program, state, of, walker.asymmetric_member)
 
     def _count(self) -> None:
         walker, model = self._walker, self.program.model

@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import space, trees
+from .errors import CheckError
 from .forward import concrete
+from .independence import Futures
 from .packing import Chunk
 from .program import OverflowedError, Program
 from .space import Bounds, Counts, Edge, Hits, Target
+from .symmetry import check_symmetry
 
 Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
@@ -33,8 +36,11 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def __init__(self, program: Program, symmetry: bool) -> None:
+    def __init__(self, program: Program, symmetry: bool, known: Futures | None = None) -> None:
+        if known is not None:
+            raise CheckError("the numpy engine takes a level at once, and no partial order")
         self.program = program
+        self.futures: Futures | None = None
         self.symmetry = symmetry and bool(program.packing.chunks)
         self.counts = Counts()
         self._is_fitted = False
@@ -143,6 +149,7 @@ class NumpyEngine:
             depth = len(self._levels) - 1
             if bounds.depth is not None and depth >= bounds.depth:
                 return space.DEPTH
+            self._check_symmetry()
             ended = self._expand_level(depth, min(most, memory), until)
             total = sum(map(len, self._levels))
             if ended or total >= min(most, memory):
@@ -156,6 +163,13 @@ class NumpyEngine:
                 return space.STOPPED
         self._levels.pop()
         return space.COMPLETE
+
+    def _check_symmetry(self) -> None:
+        """Look at some of the last level's states: fewer than elsewhere, for Python is slow."""
+        if self.symmetry:
+            for state in self._levels[-1][:: 1 + len(self._levels[-1]) // 8]:
+                check_symmetry(self.program, _as_int(state))
+            self._renew()
 
     def _expand_level(self, depth: int, most: int, until: float | None) -> str:
         """Expand the last level and append the next one; say which bound cut it, if one did."""
@@ -211,7 +225,9 @@ class NumpyEngine:
         if target.kind == "states":
             return np.array([_as_int(one) in target.states for one in states], bool)
         if target.kind == "event":
-            return self._judged(target.number, states) == self.program.events[target.number]
+            return np.asarray(
+                self._judged(target.number, states) == self.program.events[target.number]
+            )
         found = np.zeros(len(states), bool)
         for begin, batch in self._batches(states):
             moved = self._successors(batch)
@@ -371,7 +387,7 @@ def _sorted(states: Words) -> Words:
 
 def _places(run: Words, states: Words) -> Places:
     """Return where in an ordered run each state is, or would go."""
-    return np.searchsorted(_keys(run), _keys(states))
+    return np.asarray(np.searchsorted(_keys(run), _keys(states)))
 
 
 def _found(run: Words, states: Words) -> npt.NDArray[np.bool_]:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from . import space, trees
-from .forward import concrete
+from .forward import concrete, moves, waits
+from .independence import Futures, ample, futures
 from .program import OverflowedError, Program
 from .space import Bounds, Counts, Edge, Hits, Target
+from .symmetry import check_symmetry
 
 #: How many states are expanded between two looks at the clock.
 SLICE = 1000
@@ -25,8 +27,8 @@ class PythonEngine:
 
     name = "python"
 
-    def __init__(self, program: Program, symmetry: bool) -> None:
-        self.program = program
+    def __init__(self, program: Program, symmetry: bool, known: Futures | None = None) -> None:
+        self.program, self.futures = program, known
         self.symmetry = symmetry and bool(program.packing.chunks)
         self.counts = Counts()
         self._begin()
@@ -40,6 +42,8 @@ class PythonEngine:
                 break
             except OverflowedError:
                 self.program.widen()
+                if self.futures is not None:
+                    self.futures = futures(self.program)
                 self._begin()
             except KeyboardInterrupt:
                 self.counts.ended = space.INTERRUPTED
@@ -79,6 +83,7 @@ class PythonEngine:
         """Give the memory back."""
         self.levels.clear()
         self.known.clear()
+        self.closed.clear()
 
     def _begin(self) -> None:
         program = self.program
@@ -87,6 +92,8 @@ class PythonEngine:
             initial = program.packing.canonical(initial)
         self.levels: list[list[int]] = [[initial]]
         self.known = {initial}
+        self.closed: set[int] = set()
+        self.now = initial
         self.counts = Counts(
             steps=[Hits() for _ in program.model.step_properties],
             predicates=[Hits() for _ in program.model.predicates],
@@ -115,40 +122,39 @@ class PythonEngine:
         return space.COMPLETE
 
     def _expand(self, state: int, depth: int, following: list[int]) -> None:
-        program, counts, known = self.program, self.counts, self.known
-        effects, nodes = program.trees.effects, program.trees.nodes
+        program, counts, self.now = self.program, self.counts, state
         canonical = program.packing.canonical if self.symmetry else None
-        counts.expanded += 1
         for number, hits in enumerate(counts.predicates):
             hits.add(depth, int(program.holds(number, state) == program.events[number]))
-        is_stuck, waits = True, False
-        for actor, roots in enumerate(program.roots):
-            while True:
-                ends = trees.outcomes(program.trees, roots[program.local_of(state, actor)], state)
-                if nodes[ends[-1]] != trees.UNKNOWN:
-                    break
-                program.expand(actor, state)
-            for end in ends:
-                word = nodes[end]
-                if word & 0xFF != trees.LEAF:
-                    waits |= word & 0xFF == trees.BLOCKED
+        if self.symmetry and (counts.expanded < 256 or counts.expanded % 61 == 0):
+            check_symmetry(program, state)
+        found = []
+        if self.futures is not None:
+            found = ample(program, self.futures, state, self._is_ahead)
+        found = found or moves(program, state)
+        counts.expanded += 1
+        self.closed.add(state)
+        counts.generated += len(found)
+        if not found:
+            counts.deadlocks.add(depth, int(waits(program, state)))
+        for _, _, after, marks in found:
+            if marks:
+                for number, hits in enumerate(counts.steps):
+                    hits.add(depth, marks >> number & 1)
+                if marks & trees.STOP:
+                    counts.stopped_paths += 1
                     continue
-                is_stuck = False
-                keep, put, marks = effects[word >> 32]
-                counts.generated += 1
-                if marks:
-                    for number, hits in enumerate(counts.steps):
-                        hits.add(depth, marks >> number & 1)
-                    if marks & trees.STOP:
-                        counts.stopped_paths += 1
-                        continue
-                after = state & keep | put
-                if canonical is not None:
-                    after = canonical(after)
-                if after not in known:
-                    known.add(after)
-                    following.append(after)
-        counts.deadlocks.add(depth, int(is_stuck and waits))
+            if canonical is not None:
+                after = canonical(after)
+            if after not in self.known:
+                self.known.add(after)
+                following.append(after)
+
+    def _is_ahead(self, state: int) -> bool:
+        """Whether a state is still to be expanded, after the one that is now."""
+        if self.symmetry:
+            state = self.program.packing.canonical(state)
+        return state not in self.closed and state != self.now
 
     def _steps(self, state: int) -> Iterator[int]:
         canonical = self.program.packing.canonical
@@ -176,9 +182,7 @@ class PythonEngine:
                 for one in program.successors(state)
             )
         if target.kind == "deadlock":
-            paths = [path for a in range(len(program.roots)) for path in program.outcomes(a, state)]
-            kinds = {path.kind for path in paths}
-            return trees.LEAF not in kinds and trees.BLOCKED in kinds
+            return not moves(program, state) and waits(program, state)
         if target.kind == "states":
             return state in target.states
         return program.holds(target.number, state) == program.events[target.number]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 from ..verdict import Verdict
 from . import space
 from .engine_python import PythonEngine
 from .errors import CheckError, nearest
+from .independence import Futures, futures, path_count
 from .model import Model, Property, Sort
 from .program import Program
 from .replay import trace_of
@@ -29,14 +32,18 @@ def engines() -> dict[str, space.MakeEngine]:
     return found | {"python": PythonEngine}
 
 
-def _numpy(program: Program, symmetry: bool) -> Engine:
+def _numpy(program: Program, symmetry: bool, known: Futures | None = None) -> Engine:
     # Importing numpy takes longer than many an exploration.
     from .engine_numpy import NumpyEngine
 
-    return NumpyEngine(program, symmetry)
+    return NumpyEngine(program, symmetry, known)
 
 
 ENGINES = engines()
+#: How many states are looked at before partial order begins.
+PROBE_STATES = 20_000
+#: How many times the states of an exploration with partial order its traces may cost again.
+RESEARCH_FACTOR = 50
 
 
 def explore(
@@ -46,6 +53,7 @@ def explore(
     symmetry: bool = True,
     bounds: Bounds | None = None,
     first_violation: bool = False,
+    partial_order: bool = False,
     traces: bool = True,
 ) -> Result:
     """Explore every interleaving of ``model``, breadth first, and judge its properties.
@@ -53,7 +61,9 @@ def explore(
     ``engine`` is ``native``, ``numpy`` or ``python``; without one, the fastest that is here. All
     give the same result. ``symmetry`` counts states that differ by permuting members of a symmetric
     set once. ``first_violation`` ends the exploration with the level of the first violation, and
-    then every other verdict is UNDETERMINED. ``traces=False`` leaves the traces out, which sweeps
+    then every other verdict is UNDETERMINED. ``partial_order`` explores fewer interleavings, which
+    proves the same and finds traces that are not the shortest; those are searched for again without
+    it. It refuses ``can_always_reach``. ``traces=False`` leaves the traces out, which sweeps
     do not need.
 
     A bound that is reached, and Ctrl-C, give UNDETERMINED with what was covered.
@@ -61,12 +71,48 @@ def explore(
     Raises ModelError for whatever is wrong with the model, CheckError for an unknown engine.
     """
     began = time.perf_counter()
-    program = Program(model)
-    made = _engine(engine, program, symmetry)
+    bounds = bounds or Bounds()
+
+    def is_enough(counts: Counts) -> bool:
+        return first_violation and _is_broken(model, counts)
+
+    if partial_order:
+        made = _explored_partially(model, engine, symmetry, bounds, is_enough)
+    else:
+        made = _engine(engine, Program(model), symmetry)
+        made.run(bounds, is_enough)
     try:
-        made.run(bounds or Bounds(), lambda counts: first_violation and _is_broken(model, counts))
-        return _Judge(program, made, traces).result(began)
+        return _Judge(made, traces).result(began)
     finally:
+        made.close()
+
+
+def _explored_partially(
+    model: Model,
+    engine: str,
+    symmetry: bool,
+    bounds: Bounds,
+    is_enough: Callable[[Counts], bool],
+) -> Engine:
+    """Explore with partial order until what it was grounded on is all that was found."""
+    refused = model.of_sort(Sort.CAN_ALWAYS_REACH)
+    if refused:
+        raise CheckError(
+            f"{refused[0].name!r} cannot be judged under partial order: what is left out may be "
+            "the continuation that it asks for"
+        )
+    name = engine or next(name for name in ENGINES if name != "numpy")
+    program = Program(model, least_words=2)
+    # A look at the beginning, without reductions of this kind, finds most of what actors do.
+    probe = _engine(name, program, symmetry)
+    probe.run(replace(bounds, states=min(PROBE_STATES, bounds.states or PROBE_STATES)), is_enough)
+    probe.close()
+    while True:
+        known = futures(program)
+        made = ENGINES[name](program, symmetry, known)
+        made.run(bounds, is_enough)
+        if made.counts.ended != space.COMPLETE or path_count(program) == known.paths:
+            return made
         made.close()
 
 
@@ -90,8 +136,9 @@ def _is_broken(model: Model, counts: Counts) -> bool:
 class _Judge:
     """Turns what an engine counted into verdicts."""
 
-    def __init__(self, program: Program, engine: Engine, wants_traces: bool) -> None:
-        self.program, self.engine, self.wants_traces = program, engine, wants_traces
+    def __init__(self, engine: Engine, wants_traces: bool) -> None:
+        self.engine, self.wants_traces = engine, wants_traces
+        self.program = program = engine.program
         self.model, self.counts = program.model, engine.counts
         self.is_complete = self.counts.ended == space.COMPLETE
         self.bound = bound_of(program, engine)
@@ -123,7 +170,7 @@ class _Judge:
             bound=self.bound,
             is_complete=self.is_complete,
             symmetry=self.engine.symmetry,
-            partial_order=False,
+            partial_order=self.engine.futures is not None,
             vacuous=vacuous,
             words=self.program.packing.words,
             bits=self.program.packing.bits,
@@ -142,8 +189,10 @@ class _Judge:
         if target is not None:
             after = hits.first_level + (target.kind == "step")
             if self.wants_traces:
-                self.traces[one.name] = self._trace(target, one.name)
-                trace = self.traces[one.name].lines
+                self.traces[one.name] = found = self._trace(target, one)
+                trace = found.lines
+                if self.engine.futures is not None:
+                    after = len(found)
         verdict = self._verdict(is_bad, bool(hits.count), trace)
         return PropertyResult(one, verdict, hits.count, after)
 
@@ -161,15 +210,7 @@ class _Judge:
         """Return how often a property's event was met, and where a trace should lead."""
         if one.sort is Sort.CAN_ALWAYS_REACH:
             return self._dead_ends(self.model.predicates.index(one))
-        if one.sort is Sort.NO_DEADLOCK:
-            hits, kind, number = self.counts.deadlocks, "deadlock", 0
-        elif one.predicate is None:
-            number = self.model.step_properties.index(one)
-            hits, kind = self.counts.steps[number], "step"
-        else:
-            number = self.model.predicates.index(one)
-            hits, kind = self.counts.predicates[number], "event"
-        return hits, Target(kind, hits.first_level, number) if hits.count else None
+        return event(self.model, self.counts, one)
 
     def _dead_ends(self, predicate: int) -> tuple[Hits, Target | None]:
         hits, first = Hits(), set()
@@ -183,9 +224,41 @@ class _Judge:
             return hits, None
         return hits, Target("states", hits.first_level, states=frozenset(first))
 
-    def _trace(self, target: Target, name: str) -> Trace:
-        moves = best_moves(self.engine.towards(target), self.program.initial)
-        return trace_of(self.program, moves, name, True)
+    def _trace(self, target: Target, one: Property) -> Trace:
+        engine, is_shortest = self.engine, True
+        if engine.futures is not None:
+            engine, target, is_shortest = self._again(target, one)
+        moves = best_moves(engine.towards(target), engine.program.initial)
+        if engine is not self.engine:
+            engine.close()
+        return trace_of(self.program, moves, one.name, is_shortest)
+
+    def _again(self, target: Target, one: Property) -> tuple[Engine, Target, bool]:
+        """Search without partial order for the shortest way to an event that it found."""
+        # A program of its own: two searches cannot let the same trees grow.
+        plain = ENGINES[self.engine.name](Program(self.model), self.engine.symmetry)
+        plain.run(
+            Bounds(depth=target.level + 1, states=RESEARCH_FACTOR * self.counts.distinct),
+            lambda counts: bool(event(self.model, counts, one)[0].count),
+        )
+        _, shortest = event(self.model, plain.counts, one)
+        if shortest is not None:
+            return plain, shortest, True
+        plain.close()
+        return self.engine, target, False
+
+
+def event(model: Model, counts: Counts, one: Property) -> tuple[Hits, Target | None]:
+    """Return how often a property's event was counted, and where a trace of it would lead."""
+    if one.sort is Sort.NO_DEADLOCK:
+        hits, kind, number = counts.deadlocks, "deadlock", 0
+    elif one.predicate is None:
+        number = model.step_properties.index(one)
+        hits, kind = counts.steps[number], "step"
+    else:
+        number = model.predicates.index(one)
+        hits, kind = counts.predicates[number], "event"
+    return hits, Target(kind, hits.first_level, number) if hits.count else None
 
 
 def bound_of(program: Program, engine: Engine) -> str:
@@ -200,9 +273,11 @@ def bound_of(program: Program, engine: Engine) -> str:
         }
         reason = reasons.get(counts.ended, f"bound on {counts.ended} reached")
         words = f"{reason}: {counts.expanded:,} of {counts.distinct:,} states expanded"
-    if engine.symmetry:
-        names = dict.fromkeys(chunk.of.name for chunk in program.packing.chunks)
-        words += f", up to permutations of {', '.join(names)}"
+    names = dict.fromkeys(chunk.of.name for chunk in program.packing.chunks)
+    same = [f"permutations of {', '.join(names)}"] if engine.symmetry else []
+    same += ["the order of independent steps"] if engine.futures is not None else []
+    if same:
+        words += f", up to {' and '.join(same)}"
     if counts.stopped_paths:
         words += f"; {counts.stopped_paths:,} steps end their path at a violation"
     return words

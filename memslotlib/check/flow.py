@@ -14,17 +14,29 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from .errors import ModelError
-from .liveness import FUNCTIONS, Names, assigned, live_before, loaded, stored
+from .liveness import FUNCTIONS, NONE, Names, assigned, forgotten, live_before, loaded, stored
+from .nested import problems
 
+#: Statements that cannot be suspended, in words.
+_KINDS = {
+    ast.Try: "try",
+    ast.TryStar: "try",
+    ast.With: "with",
+    ast.Assign: "an assignment",
+    ast.AnnAssign: "an assignment",
+    ast.AugAssign: "an assignment",
+    ast.Return: "return",
+}
 #: The number that stands for "returned".
 DONE = -1
 
 
 @dataclass
 class Goto:
-    """Go on with another block."""
+    """Go on with another block; ``node`` is the ``break`` or ``continue`` that says so, if any."""
 
     to: Block
+    node: ast.stmt | None = None
 
 
 @dataclass
@@ -51,6 +63,7 @@ class Suspend:
 
     label: ast.expr | None
     to: Block
+    node: ast.stmt
 
 
 @dataclass
@@ -66,6 +79,7 @@ class Return:
     """The actor, or the generator function that it called, is done."""
 
     value: ast.expr | None
+    node: ast.stmt | None = None
 
 
 End = Goto | Branch | Select | Suspend | Call | Return
@@ -86,6 +100,17 @@ class Block:
     bound: Names | None = None
 
     @property
+    def asked(self) -> list[ast.AST]:
+        """What is evaluated at the end of the block."""
+        end = self.end
+        if isinstance(end, Select):
+            parts = [part for one in end.node.cases for part in (one.pattern, one.guard)]
+            return [one for one in (end.node.subject, *parts) if one is not None]
+        names = {Branch: "test", Suspend: "label", Call: "call", Return: "value"}
+        found = getattr(end, names.get(type(end), ""), None)
+        return [] if found is None else [found]
+
+    @property
     def next(self) -> list[Block]:
         """The blocks that may come after this one."""
         end = self.end
@@ -103,11 +128,20 @@ class Block:
     @property
     def resolved(self) -> Block:
         """The first block from here on that does anything."""
-        block, seen = self, {self}
-        while block.is_empty and isinstance(block.end, Goto) and block.end.to not in seen:
-            block = block.end.to
-            seen.add(block)
-        return block
+        return self._way[-1]
+
+    @property
+    def passed(self) -> list[ast.stmt]:
+        """The ``break``, ``continue`` and ``return`` on the way to it, or to having returned."""
+        ends = [block.end for block in self._way[: None if self.is_done else -1]]
+        return [one.node for one in ends if isinstance(one, Goto | Return) and one.node]
+
+    @property
+    def _way(self) -> list[Block]:
+        way = [self]
+        while way[-1].is_empty and isinstance(way[-1].end, Goto) and way[-1].end.to not in way:
+            way.append(way[-1].end.to)
+        return way
 
     @property
     def is_done(self) -> bool:
@@ -133,6 +167,8 @@ class Builder:
         self.blocks: list[Block] = []
         self.loops: list[tuple[Block, Block]] = []
         self.hoisted = [node for node in function.body if isinstance(node, ast.FunctionDef)]
+        for blamed, why in problems(function):
+            self._fail(blamed, why)
         self._temporaries = itertools.count()
         rest = [node for node in function.body if not isinstance(node, ast.FunctionDef)]
         last = self._sequence(rest, self._block())
@@ -161,11 +197,11 @@ class Builder:
 
     def _statement(self, node: ast.stmt, block: Block) -> Block:
         if isinstance(node, ast.Return) and not _yields(node):
-            block.end = Return(node.value)
+            block.end = Return(node.value, node)
             return self._block()
         if isinstance(node, ast.Break | ast.Continue):
             head, after = self.loops[-1]
-            block.end = Goto(after if isinstance(node, ast.Break) else head)
+            block.end = Goto(after if isinstance(node, ast.Break) else head, node)
             return self._block()
         if not _yields(node) and not (self.loops and _leaves_loop(node)):
             block.body.append(node)
@@ -203,7 +239,7 @@ class Builder:
         self._refuse(node.iter)
         number = next(self._temporaries)
         rows, position = f"__rows{number}", f"__position{number}"
-        begin = f"{rows} = __sequence(0, {node.lineno}); {position} = 0"
+        begin = f"{rows} = __sequence__(0); {position} = 0"
         pick = f"__target = {rows}[{position}]; {position} += 1"
         start = _parsed(begin, node)
         assert isinstance(start[0], ast.Assign)
@@ -230,7 +266,8 @@ class Builder:
         self.loops.pop()
 
     def _match(self, node: ast.Match, block: Block) -> Block:
-        self._refuse(node.subject)
+        for part in (node.subject, *(case.guard for case in node.cases)):
+            self._refuse(part)
         cases = [self._block() for _ in node.cases]
         other, after = self._block(), self._block()
         block.end = Select(node, cases, other)
@@ -244,12 +281,11 @@ class Builder:
         after = self._block()
         value = getattr(node, "value", None)
         if isinstance(node, ast.Expr) and isinstance(value, ast.Yield):
-            if value.value is not None:
-                self._refuse(value.value)
-            block.end = Suspend(value.value, after)
+            self._refuse(value.value)
+            block.end = Suspend(value.value, after, node)
             return after
         is_call = isinstance(value, ast.YieldFrom) and isinstance(value.value, ast.Call)
-        is_plain = isinstance(node, ast.Expr | ast.Return) or (
+        is_plain = isinstance(node, ast.Expr | ast.Return | ast.AnnAssign) or (
             isinstance(node, ast.Assign) and len(node.targets) == 1
         )
         if not (is_call and is_plain):
@@ -258,38 +294,48 @@ class Builder:
         assert isinstance(value.value, ast.Call)
         callee = value.value.func
         if isinstance(callee, ast.Name) and callee.id in {one.name for one in self.hoisted}:
-            raise ModelError(
+            self._fail(
+                node,
                 f"`yield from {callee.id}(...)`, and {callee.id} is defined inside of the actor, "
                 "whose variables it could change: define it outside",
-                where=f"{self.where}:{node.lineno}",
             )
         for part in ast.iter_child_nodes(value.value):
             self._refuse(part)
         block.end = Call(value.value, after)
-        if isinstance(node, ast.Assign):
-            after.receives = node.targets[0]
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            after.receives = node.targets[0] if isinstance(node, ast.Assign) else node.target
         elif isinstance(node, ast.Return):
             after.receives = ast.copy_location(ast.Name("__result", ast.Store()), node)
             after.end = Return(ast.copy_location(ast.Name("__result", ast.Load()), node))
             return self._block()
         return after
 
-    def _refuse(self, node: ast.AST) -> None:
-        if _yields(node):
+    def _refuse(self, node: ast.AST | None) -> None:
+        if node is not None and _yields(node):
             self._reject(node)
 
     def _reject(self, node: ast.AST) -> NoReturn:
-        kind = type(node).__name__.lower()
-        raise ModelError(
+        kind = _KINDS.get(type(node), "an expression")
+        if not _yields(node):
+            self._fail(
+                node,
+                f"a `break` or `continue` inside {kind} would leave a loop that contains a "
+                "`yield`: set a variable there, and leave the loop after it",
+            )
+        self._fail(
+            node,
             f"an actor cannot be suspended inside {kind}: `yield`, `yield label`, `yield from "
             "f(...)` and `x = yield from f(...)` stand alone or inside if, while, for and match",
-            where=f"{self.where}:{getattr(node, 'lineno', 0)}",
         )
+
+    def _fail(self, node: ast.AST, what: str) -> NoReturn:
+        raise ModelError(what, where=f"{self.where}:{getattr(node, 'lineno', 0)}")
 
     def _find_live(self, parameters: Names) -> None:
         """Find what is live before each block, and what is certainly bound there."""
         # A nested function may run at any time, so what it reads is never forgotten.
-        kept = frozenset[str]().union(*map(loaded, self.hoisted))
+        kept = NONE.union(*map(loaded, self.hoisted))
+        unsure = NONE.union(*map(forgotten, self.hoisted))
         changed = True
         while changed:
             changed = False
@@ -302,7 +348,7 @@ class Builder:
         while waiting:
             block = waiting.pop()
             assert block.bound is not None
-            bound = assigned(block.body, block.bound | stored(block.receives))
+            bound = assigned(block.body, block.bound | stored(block.receives)) - unsure
             for following in block.next:
                 known = bound if following.bound is None else following.bound & bound
                 if known != following.bound:
@@ -311,12 +357,10 @@ class Builder:
 
     def _locals(self, parameters: Names) -> Names:
         """Return the names that are this function's own variables."""
-        found, others = parameters, frozenset[str]()
+        found, others = parameters, NONE
         for block in self.blocks:
-            patterns = [c.pattern for c in getattr(getattr(block.end, "node", None), "cases", [])]
-            test = getattr(block.end, "test", None)
-            found = found.union(*map(stored, [*block.body, block.receives, test, *patterns]))
-            for node in block.body:
+            found = found.union(*map(stored, [*block.body, block.receives, *block.asked]))
+            for node in [one for part in block.body for one in _within(part)]:
                 if isinstance(node, ast.Global | ast.Nonlocal):
                     others |= frozenset(node.names)
         # Nested functions are made anew whenever the function is entered.
@@ -324,29 +368,18 @@ class Builder:
 
 
 def _live(block: Block) -> Names:
-    after = frozenset[str]().union(*(one.live for one in block.next))
     end = block.end
-    if isinstance(end, Branch):
-        after |= loaded(end.test)
-    elif isinstance(end, Select):
-        for case, one in zip(end.node.cases, end.cases, strict=True):
-            # What the pattern binds is not needed from before.
-            after = after - (stored(case.pattern) - _others(end, one)) | loaded(case.guard)
+    if isinstance(end, Select):
+        after = end.other.live
+        for case, one in reversed([*zip(end.node.cases, end.cases, strict=True)]):
+            # A guard that says no leaves behind what the pattern bound, so nothing is killed.
+            chosen = (one.live | loaded(case.guard)) - stored(case.pattern)
+            after |= chosen | loaded(case.pattern)
         after |= loaded(end.node.subject)
-    elif isinstance(end, Suspend):
-        after |= loaded(end.label)
-    elif isinstance(end, Call):
-        after |= loaded(end.call)
-    elif isinstance(end, Return):
-        after |= loaded(end.value)
+    else:
+        after = NONE.union(*(one.live for one in block.next), *map(loaded, block.asked))
     live = live_before(block.body, after)
     return (live - stored(block.receives)) | loaded(block.receives)
-
-
-def _others(end: Select, chosen: Block) -> Names:
-    return frozenset[str]().union(
-        end.other.live, *(one.live for one in end.cases if one is not chosen)
-    )
 
 
 def _within(node: ast.AST) -> Iterator[ast.AST]:

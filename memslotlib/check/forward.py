@@ -44,19 +44,29 @@ def concrete(
 
 def moves(program: Program, state: int) -> list[tuple[int, int, int, int]]:
     """Return actor, choice, next state and marks of every micro-step out of ``state``."""
-    found = []
-    for actor, roots in enumerate(program.roots):
-        choice = 0
-        while True:
-            root = roots[program.local_of(state, actor)]
-            ends = trees.outcomes(program.trees, root, state)
-            if program.trees.nodes[ends[-1]] != trees.UNKNOWN:
-                break
-            program.expand(actor, state)
-        for end in ends:
-            word = program.trees.nodes[end]
-            if word & 0xFF == trees.LEAF:
-                keep, put, marks = program.trees.effects[word >> 32]
-                found.append((actor, choice, state & keep | put, marks))
-                choice += 1
-    return found
+    return [move for actor in range(len(program.roots)) for move in moves_of(program, actor, state)]
+
+
+def moves_of(program: Program, actor: int, state: int) -> list[tuple[int, int, int, int]]:
+    """Return the same for one actor."""
+    while True:
+        root = program.roots[actor][program.local_of(state, actor)]
+        ends = trees.outcomes(program.trees, root, state)
+        if program.trees.nodes[ends[-1]] != trees.UNKNOWN:
+            break
+        program.expand(actor, state)
+    words = [program.trees.nodes[end] for end in ends]
+    effects = [program.trees.effects[word >> 32] for word in words if word & 0xFF == trees.LEAF]
+    return [
+        (actor, choice, state & keep | put, marks)
+        for choice, (keep, put, marks) in enumerate(effects)
+    ]
+
+
+def waits(program: Program, state: int) -> bool:
+    """Tell whether some actor waits in ``state`` where waiting for ever is a deadlock."""
+    return any(
+        path.kind == trees.BLOCKED
+        for actor in range(len(program.instances))
+        for path in program.outcomes(actor, state)
+    )

@@ -8,7 +8,7 @@ member, and what only permutes members is explored once.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,10 +106,10 @@ class Kind:
 
     def encode(self, value: object) -> int:
         """Return the code of ``value``; ModelError when it is outside."""
-        code = self.codes.get(value) if isinstance(value, Hashable) else None
-        if code is None:
-            raise ModelError(f"{value!r} is not in {self}")
-        return code
+        try:
+            return self.codes[value]
+        except (KeyError, TypeError):
+            raise ModelError(f"{value!r} is not in {self}") from None
 
     def __str__(self) -> str:
         return f"{{{', '.join(map(str, self.values))}}}"
@@ -152,12 +152,12 @@ class OneOf(Kind):
     memslotlib.check.errors.ModelError: 'invalid' is not in {absent, valid}
     """
 
-    def __init__(self, *values: Any, init: Any = None) -> None:
+    def __init__(self, *values: Any, init: Any = ...) -> None:
         if len(values) == 1 and isinstance(values[0], type) and issubclass(values[0], enum.Enum):
             values = tuple(values[0])
         if not values:
             raise ModelError("OneOf() names no value")
-        super().__init__(values, values[0] if init is None else init)
+        super().__init__(values, values[0] if init is ... else init)
 
 
 class Ref(Kind):
@@ -189,12 +189,12 @@ class Array:
 
     kind: Kind
     dimensions: tuple[int | Symmetric, ...]
-    init: Any = None
+    init: Any = ...
 
-    def __init__(self, kind: Kind, *dimensions: int | Symmetric, init: Any = None) -> None:
+    def __init__(self, kind: Kind, *dimensions: int | Symmetric, init: Any = ...) -> None:
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "dimensions", dimensions)
-        object.__setattr__(self, "init", kind.init if init is None else init)
+        object.__setattr__(self, "init", kind.init if init is ... else init)
         if not dimensions or min(self.shape) < 1:
             raise ModelError(f"an array has dimensions of at least 1, not {list(self.shape)}")
         if any(isinstance(one, Symmetric) for one in dimensions[1:]):

@@ -72,8 +72,15 @@ def _free(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Names:
         if isinstance(one, ast.Nonlocal | ast.Global):
             outer |= frozenset(one.names)
     own = (own | frozenset[str]().union(*map(stored, body))) - outer
-    defaults = [one for one in (*node.args.defaults, *node.args.kw_defaults) if one is not None]
-    return ((_all(body) | outer) - own) | _all(defaults)
+    # Defaults, annotations and decorators belong to the function around it.
+    return ((_all(body) | outer) - own) | loaded(node.args) | _all(_around(node))
+
+
+def _around(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterable[ast.AST]:
+    if not isinstance(node, ast.Lambda):
+        yield from node.decorator_list
+        if node.returns is not None:
+            yield node.returns
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,9 @@ def assigned(body: Iterable[ast.stmt], before: Names) -> Names:
     """Return the names that are certainly bound after statements that ran to their end."""
     for node in body:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-            if getattr(node, "value", None) is not None:
-                before |= stored(node)
+            if node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                before |= {one.id for one in _plain(targets)}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
             before |= stored(node)
         elif isinstance(node, ast.Delete):
@@ -156,13 +164,23 @@ def assigned(body: Iterable[ast.stmt], before: Names) -> Names:
             before = assigned(node.body, before) & assigned(node.orelse, before)
         else:
             # A loop may not run and an exception may come: only what was bound stays certain.
-            before -= {
-                name
-                for one in ast.walk(node)
-                if isinstance(one, ast.Delete)
-                for name in stored(one)
-            }
+            before -= forgotten(node)
     return before
+
+
+def forgotten(node: ast.AST) -> Names:
+    r"""Return the names that ``node``, or a function in it, may take the value from.
+
+    >>> sorted(forgotten(ast.parse("try: del a\nexcept KeyError as b: pass")))
+    ['a', 'b']
+    """
+    found = NONE
+    for one in ast.walk(node):
+        if isinstance(one, ast.Delete):
+            found |= stored(one)
+        elif isinstance(one, ast.ExceptHandler) and one.name:
+            found |= {one.name}
+    return found
 
 
 def _plain(targets: Iterable[ast.expr]) -> Iterable[ast.Name]:

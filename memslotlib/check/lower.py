@@ -8,20 +8,17 @@ counterexample is replayed on the untouched generators; tests do so for random m
 
 What such a function returns, at the end of a micro-step or for a call::
 
-    (next block, locals, label)                        yield
-    (next block, locals, callee, arguments, keywords)  yield from
+    (label, next block, locals)                        yield
+    (callee, arguments, keywords, next block, locals)  yield from
     (result,)                                          return
 
 The next block is DONE where nothing is left to do. It notes the lines that it runs.
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
-import functools
 import inspect
-import textwrap
 import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,11 +26,14 @@ from typing import Any, NamedTuple
 
 from .errors import ModelError
 from .flow import DONE, Block, Branch, Builder, Call, Flow, Goto, Select, Suspend
+from .kinds import Symmetric
 from .liveness import FUNCTIONS
+from .source import arguments, future_flags, inner, parsed, surrounded
 
 #: Stands for a local variable that has no value.
 UNBOUND = type("Unbound", (), {"__repr__": lambda self: "unbound"})()
-_HELPERS = ("__at", "__sequence", "__unbound")
+#: What a lowered function calls: names that a class body in it does not mangle.
+_HELPERS = ("__at__", "__sequence__", "__unbound__")
 
 
 class NotGeneratorError(Exception):
@@ -72,7 +72,8 @@ class _Template(NamedTuple):
     all_lines: frozenset[int]
 
 
-_templates: dict[types.CodeType, _Template] = {}
+#: By file too: code that stands at the same line of two files is equal.
+_templates: dict[tuple[str, types.CodeType], _Template] = {}
 
 
 def lower(function: Callable[..., Any], at: Callable[[tuple[str, int]], None]) -> Lowered:
@@ -82,13 +83,14 @@ def lower(function: Callable[..., Any], at: Callable[[tuple[str, int]], None]) -
     ``yield`` where an actor cannot be suspended; :class:`NotGeneratorError` when it is no generator
     function.
     """
-    if not inspect.isgeneratorfunction(function):
+    if not (isinstance(function, types.FunctionType) and inspect.isgeneratorfunction(function)):
         raise NotGeneratorError(repr(function))
     code = function.__code__
-    if code not in _templates:
-        _templates[code] = _template(function)
-    template = _templates[code]
-    helpers = {"__at": at, "__sequence": sequence, "__unbound": UNBOUND}
+    key = code.co_filename, code
+    if key not in _templates:
+        _templates[key] = _template(function)
+    template = _templates[key]
+    helpers = dict(zip(_HELPERS, (at, sequence, UNBOUND), strict=True))
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     cells |= {name: types.CellType(value) for name, value in helpers.items()}
     closure = tuple(cells[name] for name in template.code.co_freevars)
@@ -97,28 +99,33 @@ def lower(function: Callable[..., Any], at: Callable[[tuple[str, int]], None]) -
     return Lowered(function, run, template.names, template.prologue, template.all_lines, signature)
 
 
-def sequence(rows: Any, line: int) -> Any:
+def sequence(rows: Any) -> Any:
     """Return what a ``for`` over a ``yield`` runs through, in a form that can be stored.
 
-    >>> sequence([1, 2], 7)
+    >>> sequence([1, 2])
     (1, 2)
+    >>> sequence({1: 2})
+    Traceback (most recent call last):
+    memslotlib.check.errors.ModelError: a for over dict contains a yield, and its position cannot \
+be stored: loop over a range, a tuple or a list
     """
     if isinstance(rows, range | tuple | str | bytes):
         return rows
     if isinstance(rows, list):
         return tuple(rows)
-    members = getattr(rows, "members", None)
-    if isinstance(members, tuple):
-        return members
+    if isinstance(rows, Symmetric):
+        raise ModelError(
+            f"a for over {rows.name} contains a yield, and its order would tell members apart: "
+            "loop within one step, or choose a member"
+        )
     raise ModelError(
         f"a for over {type(rows).__name__} contains a yield, and its position cannot be stored: "
-        "loop over a range, a tuple or a list",
-        where=f":{line}",
+        "loop over a range, a tuple or a list"
     )
 
 
 def _template(function: Callable[..., Any]) -> _Template:
-    node = _parsed(function)
+    node = parsed(function)
     file = function.__code__.co_filename
     flow = Builder(node, file).flow
     names = {block.number: tuple(sorted(block.live & flow.locals)) for block in flow.blocks}
@@ -126,94 +133,42 @@ def _template(function: Callable[..., Any]) -> _Template:
     all_lines = frozenset(_lines(flow))
     writer = _Writer(flow, names, node, file)
     lowered = writer.function()
-    free = [*function.__code__.co_freevars, *_HELPERS]
-    outer = ast.FunctionDef(
-        name="__outer",
-        args=_arguments(free),
-        body=[lowered],
-        decorator_list=[],
-    )
-    if hasattr(node, "type_params"):
-        outer.type_params = []  # type: ignore[attr-defined]
-        lowered.type_params = []  # type: ignore[attr-defined]
-    module = ast.fix_missing_locations(ast.Module([ast.copy_location(outer, node)], []))
-    compiled = compile(module, file, "exec", _future(function), dont_inherit=True)
-    return _Template(_inner(_inner(compiled)), names, writer.prologue, all_lines)
-
-
-def _inner(code: types.CodeType) -> types.CodeType:
-    """Return the first function's code among a code object's constants."""
-    return next(one for one in code.co_consts if isinstance(one, types.CodeType))
-
-
-def _parsed(function: Callable[..., Any]) -> ast.FunctionDef:
-    name = function.__qualname__
-    try:
-        text, first = inspect.getsourcelines(function)
-    except (OSError, TypeError) as error:
-        raise ModelError(
-            f"the source of {name} cannot be read ({error}): define it in a file or in a "
-            "notebook cell"
-        ) from None
-    where = f"{function.__code__.co_filename}:{first}"
-    try:
-        tree = ast.parse(textwrap.dedent("".join(text)))
-    except SyntaxError as error:
-        raise ModelError(f"the source of {name} cannot be parsed: {error}", where=where) from None
-    node = tree.body[0]
-    if not isinstance(node, ast.FunctionDef) or not _is_same(function, node):
-        raise ModelError(f"the source of {name} has changed since it was imported", where=where)
-    ast.increment_lineno(tree, first - 1)
-    return node
-
-
-def _is_same(function: Callable[..., Any], node: ast.FunctionDef) -> bool:
-    """Whether a function's text is that of its code: the same names and constants in it."""
-    alone = ast.Module([_undecorated(node)], [])
-    fresh = _inner(compile(alone, "<source>", "exec", _future(function), dont_inherit=True))
-    return _said(fresh) == _said(function.__code__)
-
-
-def _said(code: types.CodeType) -> tuple[object, ...]:
-    inside = [_said(one) for one in code.co_consts if isinstance(one, types.CodeType)]
-    plain = [repr(one) for one in code.co_consts if not isinstance(one, types.CodeType)]
-    names = {*code.co_names, *code.co_freevars, *code.co_cellvars}
-    # A variable from around the function is a global name when the text is compiled alone.
-    names = names.union(*(one[2] for one in inside))  # type: ignore[arg-type]
-    return code.co_name, code.co_varnames, names, plain, inside
-
-
-def _future(function: Callable[..., Any]) -> int:
-    """Return the flags of the ``from __future__`` imports that a function was compiled under."""
-    features = [getattr(__future__, name) for name in __future__.all_feature_names]
-    mask = functools.reduce(int.__or__, (one.compiler_flag for one in features))
-    return int(function.__code__.co_flags & mask)
-
-
-def _undecorated(node: ast.FunctionDef) -> ast.FunctionDef:
-    node.decorator_list = []
-    return node
+    module = surrounded(lowered, [*function.__code__.co_freevars, *_HELPERS], node)
+    compiled = compile(module, file, "exec", future_flags(function), dont_inherit=True)
+    return _Template(inner(inner(compiled)), names, writer.prologue, all_lines)
 
 
 def _lines(flow: Flow) -> Iterable[int]:
     nodes: list[ast.AST] = [inside for one in flow.hoisted for inside in one.body]
     for block in flow.blocks:
-        nodes += block.body
-        end = block.end
-        if isinstance(end, Branch):
-            nodes.append(end.test)
-        elif isinstance(end, Select):
-            nodes.append(end.node.subject)
+        nodes += [*block.body, *_said_at_end(block)]
     for node in nodes:
         for one in ast.walk(node):
-            if isinstance(one, ast.stmt) and not _is_text(one):
+            if isinstance(one, ast.stmt) and not _is_silent(one):
                 yield one.lineno
         if isinstance(node, ast.expr):
             yield node.lineno
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def _said_at_end(block: Block) -> list[ast.stmt | ast.expr]:
+    """Return the statement or the condition that the end of a block stands for, if any."""
+    end = block.end
+    if isinstance(end, Branch):
+        return [end.test]
+    if isinstance(end, Select):
+        return [end.node.subject]
+    if isinstance(end, Call):
+        return [end.call]
+    return [] if end.node is None else [end.node]
+
+
+def _is_silent(node: ast.stmt) -> bool:
+    """Whether a statement does nothing when it runs: a text, or a declaration.
+
+    A declaration also has to come before everything else that names its variable.
+    """
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_text or isinstance(node, ast.Nonlocal | ast.Global)
 
 
 class _Writer:
@@ -228,14 +183,16 @@ class _Writer:
     def function(self) -> ast.FunctionDef:
         """Return the function's tree."""
         numbers = sorted(self.entries)
-        body = self._restore([n for n in numbers if n in self.resumed or n == 0])
+        inside = [node for block in self.flow.blocks for node in block.body]
+        body: list[ast.stmt] = [n for n in inside if isinstance(n, ast.Global | ast.Nonlocal)]
+        body += self._restore([n for n in numbers if n in self.resumed or n == 0])
         for node in self.flow.hoisted:
             _mark_bodies(node, self.file)
             body.append(node)
         body.append(ast.While(ast.Constant(True), self._dispatch(numbers), []))
         found = ast.FunctionDef(
             name=self.node.name,
-            args=_arguments(["__pc", "__saved", "__sent"]),
+            args=arguments(["__pc", "__saved", "__sent"]),
             body=body,
             decorator_list=[],
         )
@@ -277,7 +234,7 @@ class _Writer:
         return not any(
             isinstance(one, (ast.Call, *FUNCTIONS))
             or (isinstance(one, ast.Name) and one.id == shared)
-            for node in block.body
+            for node in (*block.body, *block.asked)
             for one in ast.walk(node)
         )
 
@@ -292,7 +249,7 @@ class _Writer:
             bound = self.flow.blocks[number].bound
             maybe = [] if bound is None else [n for n in names if n not in bound]
             for name in maybe:
-                body += _code(f"if {name} is __unbound: del {name}")
+                body += _code(f"if {name} is __unbound__: del {name}")
             found = [ast.If(_expression(f"__pc == {number}"), body, found)]
         return found
 
@@ -315,47 +272,64 @@ class _Writer:
 
     def _end(self, block: Block) -> list[ast.stmt]:
         end = block.end
+        marks = [_mark(one, self.file) for one in _said_at_end(block)]
         if isinstance(end, Goto):
-            return self._goto(end.to)
+            return marks + self._goto(end.to)
         if isinstance(end, Branch):
             branch = ast.If(end.test, self._goto(end.yes), self._goto(end.no))
-            return [_mark(end.test, self.file), ast.copy_location(branch, end.test)]
+            return [*marks, ast.copy_location(branch, end.test)]
         if isinstance(end, Select):
             pairs = zip(end.node.cases, end.cases, strict=True)
             cases = [ast.match_case(c.pattern, c.guard, self._goto(to)) for c, to in pairs]
             select = ast.copy_location(ast.Match(end.node.subject, cases), end.node)
-            return [_mark(end.node.subject, self.file), select, *self._goto(end.other)]
+            return [*marks, select, *self._goto(end.other)]
         if isinstance(end, Suspend):
-            return [self._leave(end.to, [end.label or ast.Constant(None)])]
+            return [
+                *self._passed(end.to),
+                *marks,
+                self._leave(end.to, [end.label or ast.Constant(None)]),
+            ]
         if isinstance(end, Call):
-            return [_mark(end.call, self.file), self._leave(end.to, _call(end.call))]
-        return [_Marks(self.file).visit(ast.Return(end.value))]
+            return [*self._passed(end.to), *marks, self._leave(end.to, _call(end.call))]
+        return [*marks, _Marks(self.file).visit(ast.Return(end.value))]
 
     def _goto(self, block: Block) -> list[ast.stmt]:
+        marks = self._passed(block, is_done=False)
         block = block.resolved
         if block.number in self.entries:
-            return _code(f"__pc = {block.number}\ncontinue")
-        return self._block(block)
+            return marks + _code(f"__pc = {block.number}\ncontinue")
+        return marks + self._block(block)
+
+    def _passed(self, block: Block, *, is_done: bool = True) -> list[ast.stmt]:
+        """Note the jumps that no step will note, as the way to the next block leaves them out."""
+        return [
+            _mark(one, self.file)
+            for one in block.passed
+            if is_done or not isinstance(one, ast.Return)
+        ]
 
     def _leave(self, to: Block, what: list[ast.expr]) -> ast.Return:
-        """Write the return of a yield or a call: where to go on, with which locals."""
+        """Write the return of a yield or a call: ``what``, where to go on, with which locals.
+
+        In this order, since what a label or an argument binds is among the locals.
+        """
         if to.is_done:
-            parts = [_expression(str(DONE)), _expression("()"), *what]
+            parts = [*what, _expression(str(DONE)), _expression("()")]
             return ast.Return(ast.Tuple(parts, ast.Load()))
         to = to.resolved
         bound = to.bound or frozenset()
         stored = [
-            _expression(n if n in bound else f"locals().get({n!r}, __unbound)")
+            _expression(n if n in bound else f"locals().get({n!r}, __unbound__)")
             for n in self.names[to.number]
         ]
-        parts = [_expression(str(to.number)), ast.Tuple(stored, ast.Load()), *what]
+        parts = [*what, _expression(str(to.number)), ast.Tuple(stored, ast.Load())]
         return ast.Return(ast.Tuple(parts, ast.Load()))
 
     def _marked(self, body: Iterable[ast.stmt]) -> list[ast.stmt]:
         """Return statements, each after a note of its line; returns become those of a flow."""
         found: list[ast.stmt] = []
         for node in body:
-            if _is_text(node):
+            if _is_silent(node):
                 continue
             found += [_mark(node, self.file), _Marks(self.file).visit(node)]
         return found
@@ -372,6 +346,11 @@ class _Marks(ast.NodeTransformer):
         return ast.copy_location(ast.Return(ast.Tuple([value], ast.Load())), node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        _mark_bodies(node, self.file)
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
+        _mark_bodies(node, self.file)
         return node
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
@@ -397,14 +376,11 @@ def _mark_lists(node: ast.AST, file: str) -> None:
 
 
 def _with_mark(node: ast.stmt, file: str) -> list[ast.stmt]:
-    # A declaration has to come before everything else that names its variable.
-    if _is_text(node) or isinstance(node, ast.Nonlocal | ast.Global):
-        return [node]
-    return [_mark(node, file), node]
+    return [node] if _is_silent(node) else [_mark(node, file), node]
 
 
 def _mark(node: ast.AST, file: str) -> ast.stmt:
-    mark = _code("__at(0)")[0]
+    mark = _code("__at__(0)")[0]
     assert isinstance(mark, ast.Expr)
     assert isinstance(mark.value, ast.Call)
     mark.value.args = [ast.Constant((file, getattr(node, "lineno", 0)))]  # type: ignore[arg-type]
@@ -436,8 +412,3 @@ def _expression(text: str) -> ast.expr:
     node = _code(text)[0]
     assert isinstance(node, ast.Expr)
     return node.value
-
-
-def _arguments(names: Iterable[str]) -> ast.arguments:
-    arguments = [ast.arg(name) for name in names]
-    return ast.arguments(posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=[])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import Any
 
 from .errors import ModelError, nearest
 from .kinds import Array, Kind, Member, Ref, Symmetric
+from .told import Told
 
 #: How many properties of each sort a model may have: a bit each in a step's mark.
 PROPERTIES_MAX = 24
@@ -90,7 +92,8 @@ class Actor:
         per: Symmetric | None = None,
         name: str = "",
     ) -> None:
-        if not inspect.isgeneratorfunction(function):
+        is_plain = isinstance(function, types.FunctionType | types.MethodType)
+        if not (is_plain and inspect.isgeneratorfunction(function)):
             raise ModelError(f"{function!r} is no generator function: it has no yield")
         self.function, self.arguments, self.per = function, arguments, per
         self.name = name or function.__name__
@@ -178,9 +181,11 @@ class Model:
     steps: Mapping[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in self.variables:
+        for name, kind in self.variables.items():
             if not name.isidentifier() or name.startswith("_") or name in RESERVED:
                 raise ModelError(f"{self.name}: {name!r} is no name for a variable")
+            if not isinstance(kind, Kind | Array):
+                raise ModelError(f"{self.name}: {name} is declared as {kind!r}: say Int, Flag, ...")
         if not self.actors:
             raise ModelError(f"{self.name}: no actor, so nothing happens")
         for what, names in (
@@ -251,14 +256,14 @@ class Model:
 
     @cached_property
     def digest(self) -> str:
-        """Six hexadecimal digits that change with the model's text and parameters."""
-        said = [self.name, *(f"{name}:{kind}" for name, kind in self.variables.items())]
-        functions = [actor.function for actor in self.actors]
-        functions += [p.predicate for p in self.properties if p.predicate is not None]
-        functions += [one for pair in self.steps.items() for one in pair]
-        said += [f"{actor.name}{actor.arguments!r}" for actor in self.actors]
-        said += [source_of(function) + _captured(function) for function in functions]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()[:6]
+        """Six hexadecimal digits that change with the model's text and parameters.
+
+        The text is that of actors, predicates and steps, and of the functions that they call by
+        name, but for Python's own; parameters are what any of them takes from around it.
+        """
+        actors = [(one.name, one.per, one.arguments, one.function) for one in self.actors]
+        said = Told().value((self.name, self.variables, actors, self.properties, self.steps))
+        return hashlib.sha256(said.encode()).hexdigest()[:6]
 
     def of_sort(self, *sorts: Sort) -> tuple[Property, ...]:
         """Return the properties of these sorts, in order."""
@@ -267,10 +272,14 @@ class Model:
     def with_step(self, old: Callable[..., Any], new: Callable[..., Any]) -> Model:
         """Return the model with ``new`` in the place of the step ``old``: a fault injected.
 
-        ``old`` is a function decorated with :func:`step`; ModelError when it is not.
+        ``old`` is a function decorated with :func:`step`; ModelError when it is not, or when one
+        of the two is a generator function and the other is not: calling them differs.
         """
         if not isinstance(old, Step):
             raise ModelError(f"{old!r} is not decorated with @step, so nothing can replace it")
+        new = new.function if isinstance(new, Step) else new
+        if inspect.isgeneratorfunction(old.function) != inspect.isgeneratorfunction(new):
+            raise ModelError(f"{old} and what replaces it: one has a yield, the other has none")
         return replace(self, steps={**self.steps, old: new})
 
     def variable(self, name: str) -> Variable:
@@ -309,22 +318,6 @@ def step(function: Callable[..., Any]) -> Step:
 
 #: What the shared state answers to besides its variables.
 RESERVED = frozenset({"choose", "wait", "fail", "reach", "replacement"})
-
-
-def source_of(function: Callable[..., Any]) -> str:
-    """Return the text of a function, or its name where there is no text."""
-    try:
-        return inspect.getsource(inspect.unwrap(function))
-    except (OSError, TypeError):
-        return repr(getattr(function, "__name__", function))
-
-
-def _captured(function: Callable[..., Any]) -> str:
-    """Return the plain values that a function takes from around it: parameters of the model."""
-    variables = inspect.getclosurevars(inspect.unwrap(function))
-    values = {**variables.globals, **variables.nonlocals}
-    plain = {k: v for k, v in values.items() if isinstance(v, int | str | tuple | frozenset)}
-    return repr(sorted(plain.items(), key=lambda item: item[0]))
 
 
 def _cells(variable: Variable) -> Iterable[Cell]:

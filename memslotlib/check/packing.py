@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .errors import CheckError
 from .kinds import Member, Symmetric
@@ -87,14 +88,14 @@ class Packing:
                 state ^= (difference << a) | (difference << b)
         return state
 
-    @property
+    @cached_property
     def by_set(self) -> list[tuple[Symmetric, list[Chunk]]]:
         """The chunks of each set."""
         sets = dict.fromkeys(chunk.of for chunk in self.chunks)
         return [(of, [chunk for chunk in self.chunks if chunk.of is of]) for of in sets]
 
 
-def pack(fields: Sequence[Field]) -> Packing:
+def pack(fields: Sequence[Field], least_words: int = 1) -> Packing:
     """Lay fields out in as few words as a simple rule finds: the biggest pieces first.
 
     Raises CheckError when they do not fit into what the walker is compiled for.
@@ -118,7 +119,7 @@ def pack(fields: Sequence[Field]) -> Packing:
             f"a state takes {sum(filled)} bits, over {WORDS_MAX} words of {WORD_BITS}: "
             "declare narrower variables, or fewer"
         )
-    words = max(1, len(filled))
+    words = max(least_words, len(filled))
     words += words in (5, 7)  # the walker knows 1, 2, 3, 4, 6 and 8
     return Packing(tuple(offsets), tuple(fields), tuple(chunks), words, sum(filled))
 

@@ -60,8 +60,8 @@ class Program:
     after those of the actors, with one root each.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, least_words: int = 1) -> None:
+        self.model, self.least_words = model, least_words
         self.recorder = Recorder(pack([]))
         self.shared = view(model, self.recorder)
         self.stepper = Stepper(model, self.shared)
@@ -88,11 +88,8 @@ class Program:
     def pack_again(self, bits: dict[int, int]) -> None:
         """Lay the state out anew, with so many bits for the local states of each role."""
         self.local_bits = [bits[number] for number in range(len(self.roles))]
-        fields = [Field(cell.width_bits, cell.member) for cell in self.model.cells]
-        for number, role in enumerate(self.roles):
-            members = [self.instances[i].member for i in role.instances]
-            fields += [Field(bits[number], member) for member in members]
-        self.packing: Packing = pack(fields)
+        fields = self._fields(bits)
+        self.packing: Packing = pack(fields, self.least_words)
         self.trees = t.Trees(self.packing.words)
         self.path_at: dict[int, Path] = {}
         self.roots: list[list[int]] = [[] for _ in self.instances]
@@ -111,11 +108,11 @@ class Program:
         """Pack as tightly as the local states found so far allow; tell whether that saves words."""
         before = self.packing.words
         bits = {n: (len(role.locals) - 1).bit_length() for n, role in enumerate(self.roles)}
-        tight = pack(self._fields(bits)).words
+        tight = pack(self._fields(bits), self.least_words).words
         if tight == before:
             return False
         roomy = {n: bits[n] + 1 for n in bits}
-        chosen = roomy if pack(self._fields(roomy)).words == tight else bits
+        chosen = roomy if pack(self._fields(roomy), self.least_words).words == tight else bits
         self.pack_again(chosen)
         return True
 

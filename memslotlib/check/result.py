@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,7 +120,8 @@ class Result:
         """The result in a few lines of at most 72 columns."""
         kind = "sampled" if self.samples else "explored"
         head = f"{self.model}: {self.states:,} states {kind}, {self.generated:,} generated"
-        lines = [f"{head}, depth {self.depth}", f"  {self.bound}"]
+        lines = [f"{head}, depth {self.depth}"]
+        lines += textwrap.wrap(self.bound, 72, initial_indent="  ", subsequent_indent="  ")
         for name, one in self.verdicts.items():
             after = f" after {one.after_steps} steps" if one.after_steps >= 0 else ""
             lines.append(f"  {one.verdict.text:<13} {one.about.sort.value}: {name}{after}")

@@ -7,7 +7,7 @@ The same view serves every way to run an actor. What reads, writes and choices d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from .errors import ModelError, nearest
 from .kinds import Member, Ref, Symmetric
@@ -97,14 +97,15 @@ class Shared:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        known = [*self._model.variables, *RESERVED]
+        known = [*self._model.variables, *sorted(RESERVED)]
         raise ModelError(f"no shared variable {name!r}: {nearest(name, known)}")
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._model.variables:
             object.__setattr__(self, name, value)
         else:
-            self.__getattr__(name)
+            known = self._model.variables
+            raise ModelError(f"no shared variable {name!r}: {nearest(name, known)}")
 
     def __repr__(self) -> str:
         return f"shared state of {self._model.name}"
@@ -125,6 +126,11 @@ class Elements:
         self._owner, self._variable, self._port = owner, variable, port
         self._shape, self._first, self._each = variable.shape, variable.first, variable.cells_each
 
+    @property
+    def name(self) -> str:
+        """The name of the variable."""
+        return self._variable.name
+
     def __getitem__(self, index: Any) -> Any:
         return read(self._port, self._variable, self._first + self._place(index) * self._each)
 
@@ -143,24 +149,23 @@ class Elements:
     def _place(self, index: Any) -> int:
         indices = index if isinstance(index, tuple) else (index,)
         if len(indices) != len(self._shape):
-            raise ModelError(f"{self._said(index)}: {len(self._shape)} indices are needed")
+            self._refuse(index, f"{len(self._shape)} indices are needed")
         place = 0
         for number, (one, length) in enumerate(zip(indices, self._shape, strict=True)):
             per = self._variable.per if number == 0 else None
             if isinstance(one, Member):
                 if per is not one.of:
-                    raise ModelError(f"{self._said(index)}: {one} is no index here")
+                    self._refuse(index, f"{one} is no index here")
                 one = one.index
             elif per is not None:
-                raise ModelError(f"{self._said(index)}: its index is a member of {per.name}")
+                self._refuse(index, f"its index is a member of {per.name}")
             if not (isinstance(one, int) and 0 <= one < length):
-                raise ModelError(f"{self._said(index)}: {one!r} is not in range(0, {length})")
+                self._refuse(index, f"{one!r} is not in range(0, {length})")
             place = place * length + one
         return place
 
-    def _said(self, index: Any) -> str:
-        text = ", ".join(map(str, index)) if isinstance(index, tuple) else str(index)
-        return f"{self._variable.name}[{text}]"
+    def _refuse(self, index: Any, why: str) -> NoReturn:
+        raise ModelError(f"{_said(self._variable, index)}: {why}")
 
     def __repr__(self) -> str:
         return f"shared array {self._variable.name}"
@@ -183,13 +188,19 @@ def write(port: Port, variable: Variable, cell: int, value: Any, index: Any = No
     try:
         code = kind.codes[value]
     except (KeyError, TypeError):
-        said = variable.name if index is None else f"{variable.name}[{index}]"
-        raise ModelError(f"{said} = {value!r} is not in {kind}") from None
+        raise ModelError(f"{_said(variable, index)} = {value!r} is not in {kind}") from None
     if isinstance(kind, Ref):
         for member in kind.of:
             port.write(cell + member.index, int(member is value))
     else:
         port.write(cell, code)
+
+
+def _said(variable: Variable, index: Any) -> str:
+    if index is None:
+        return variable.name
+    text = ", ".join(map(str, index)) if isinstance(index, tuple) else str(index)
+    return f"{variable.name}[{text}]"
 
 
 def view(model: Model, port: Port) -> Shared:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .program import Program
+if TYPE_CHECKING:
+    from .independence import Futures
+    from .program import Program
 
 #: How a run ended.
 COMPLETE = "complete"
@@ -90,7 +92,9 @@ class Engine(Protocol):
     """An exploration that is under way or done; the states it holds can be asked about."""
 
     name: str
+    program: Program
     symmetry: bool
+    futures: Futures | None
     counts: Counts
 
     def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
@@ -112,4 +116,4 @@ class Engine(Protocol):
         """Give the memory back."""
 
 
-MakeEngine = Callable[[Program, bool], Engine]
+MakeEngine = Callable[..., Engine]

@@ -7,6 +7,7 @@ local states are the same when those are equal, so locals have to be immutable a
 from __future__ import annotations
 
 import enum
+import sysconfig
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +16,18 @@ from typing import Any, NamedTuple
 
 from .errors import ModelError
 from .flow import DONE
-from .kinds import Member
+from .kinds import Member, Symmetric
 from .lower import UNBOUND, Lowered, NotGeneratorError, lower
 from .model import Instance, Model, Step
 from .shared import Blocked, Elements, Shared
 
-_PLAIN = frozenset({int, bool, str, bytes, type(None), type(UNBOUND)})
-_NAMED = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type, Step)
-#: Files whose lines say nothing about a model.
-_OWN = frozenset(str(Path(__file__).with_name(f"{n}.py")) for n in ("stepping", "shared", "kinds"))
+_PLAIN = frozenset({int, str, bytes, type(None), type(UNBOUND)})
+_NAMED = (types.BuiltinFunctionType, types.FunctionType, types.ModuleType, type, Step, Symmetric)
+#: Files whose lines say nothing about a model: the explorer's own, and the standard library's.
+_OWN = frozenset(map(str, Path(__file__).parent.glob("*.py"))) - {
+    str(Path(__file__).with_name("examples.py"))
+}
+_LIBRARY = sysconfig.get_path("stdlib")
 
 
 class Frame(NamedTuple):
@@ -54,44 +58,40 @@ class Stepper:
 
     def start(self, instance: Instance) -> LocalState:
         """Return the local state before an actor's first micro-step."""
-        code = self._lowered(instance.actor.function)
         member = () if instance.member is None else (instance.member,)
-        saved = code.bound((self.shared, *member, *instance.actor.arguments), {})
-        if not code.prologue:
-            return (Frame(code, 0, saved),)
-        out = code.run(0, saved, None)
-        return () if len(out) == 1 or out[0] == DONE else (Frame(code, out[0], out[1]),)
+        arguments = (self.shared, *member, *instance.actor.arguments)
+        code, block, saved = self._called(instance.actor.function, arguments, {})
+        self.functions[instance.actor.function] = code  # Perhaps a method, of this function.
+        if code.prologue:
+            out = code.run(0, saved, None)
+            block, saved = out[1:] if len(out) == 3 else (DONE, ())
+        return _trimmed([Frame(code, block, saved)])
 
     def step(self, local: LocalState) -> Moved:
         """Make one micro-step from ``local``; Blocked when it waits."""
         self.lines.clear()
         stack = list(local[:-1])
         code, block, saved = local[-1]
-        sent = None
+        sent, begins = None, False
         while True:
-            out = code.run(block, saved, sent)
+            out = (None,) if block == DONE else code.run(block, saved, sent)
             sent = None
-            if len(out) == 3:
-                stack.append(Frame(code, out[0], out[1]))
-                return Moved(_trimmed(stack), out[2])
-            if len(out) == 5:
-                stack.append(Frame(code, out[0], out[1]))
-                code, block, saved = self._called(*out[2:])
-                if code.prologue == "code":
-                    out = code.run(0, saved, None)
-                    if len(out) != 1:
-                        block, saved = out[0], out[1]
-                        continue
-                else:
-                    continue
-            # A return: its value goes to the caller, and on through callers with nothing to do.
-            sent = out[0]
-            while stack and stack[-1].block == DONE:
-                stack.pop()
-                sent = None
-            if not stack:
+            if len(out) == 3 and begins:
+                _, block, saved = out
+                begins = False
+            elif len(out) == 3:
+                stack.append(Frame(code, out[1], out[2]))
+                return Moved(_trimmed(stack), out[0])
+            elif len(out) == 5:
+                stack.append(Frame(code, out[3], out[4]))
+                code, block, saved = self._called(*out[:3])
+                # The code before the first micro-step has an entry of its own after it.
+                begins = code.prologue == "code"
+            elif stack:
+                sent, begins = out[0], False
+                code, block, saved = stack.pop()
+            else:
                 return Moved((), None)
-            code, block, saved = stack.pop()
 
     def _called(self, callee: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Frame:
         if isinstance(callee, Step):
@@ -117,16 +117,25 @@ class Stepper:
         except Blocked:
             raise
         except ModelError as error:
-            where = error.where or _place(error.__traceback__)
-            if where.startswith(":"):
-                where = self.lines[-1][0] + where if self.lines else ""
-            raise ModelError(
-                error.what, where=where, actor=error.actor or actor, state=error.state or state()
-            ) from error.__cause__
+            where = self._place(error.__traceback__)
+            raise error.placed(where=where, actor=actor, state=state()) from error.__cause__
         except Exception as error:
-            where = _place(error.__traceback__)
+            where = self._place(error.__traceback__)
             what = f"{type(error).__name__}: {error}"
             raise ModelError(what, where=where, actor=actor, state=state()) from error
+
+    def _place(self, traceback: TracebackType | None) -> str:
+        """Return ``file:line`` of the innermost line that is neither ours nor Python's own.
+
+        Where no such line was running, as when a step ends, it is the last one that did.
+        """
+        found = "{}:{}".format(*self.lines[-1]) if self.lines else ""
+        while traceback is not None:
+            file = traceback.tb_frame.f_code.co_filename
+            if file not in _OWN and not _is_library(file):
+                found = f"{file}:{traceback.tb_lineno}"
+            traceback = traceback.tb_next
+        return found
 
 
 def _trimmed(stack: list[Frame]) -> LocalState:
@@ -136,15 +145,10 @@ def _trimmed(stack: list[Frame]) -> LocalState:
     return tuple(stack)
 
 
-def _place(traceback: TracebackType | None) -> str:
-    """Return ``file:line`` of the innermost line that is the model's own."""
-    found = ""
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if file not in _OWN:
-            found = f"{file}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return found
+def _is_library(file: str) -> bool:
+    if file.startswith("<frozen "):
+        return True
+    return file.startswith(_LIBRARY) and "-packages" not in file
 
 
 def frozen(local: LocalState, own: Member | None, shared: Shared) -> tuple[Any, ...]:
@@ -153,57 +157,84 @@ def frozen(local: LocalState, own: Member | None, shared: Shared) -> tuple[Any, 
     Raises ModelError for a local variable that cannot be stored: it could change behind the
     explorer's back, or equal nothing but itself.
     """
-    return tuple(
-        (
-            frame.code.function,
-            frame.block,
-            tuple(
-                value if type(value) in _PLAIN else _key(frame, place, value, own, shared)
-                for place, value in enumerate(frame.saved)
-            ),
+    found = []
+    for frame in local:
+        keys = []
+        for place, value in enumerate(frame.saved):
+            try:
+                keys.append(_key(value, own, shared, local))
+            except _UnstorableError as error:
+                name = frame.code.names[frame.block][place]
+                function = frame.code.function
+                code = function.__code__
+                subject = f"local variable {name}" if name[:2] != "__" else "a for"
+                raise ModelError(
+                    f"{subject} of {function.__name__} {error}",
+                    where="" if frame.block else f"{code.co_filename}:{code.co_firstlineno}",
+                ) from None
+        found.append((frame.code.function, frame.block, tuple(keys)))
+    return tuple(found)
+
+
+class _UnstorableError(Exception):
+    """A value cannot be kept over a ``yield``; the text says why."""
+
+
+def _key(value: Any, own: Member | None, shared: Shared, local: LocalState) -> Any:
+    """Return what equals the key of another value only if actors cannot tell the two apart.
+
+    So the type belongs to it: True and 1 are equal, and ``match`` knows one from the other.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if value is shared or value is own:
+        return kind, None
+    if isinstance(value, Elements):
+        return kind, value.name
+    if isinstance(value, tuple):
+        return kind, tuple(_key(one, own, shared, local) for one in value)
+    if isinstance(value, frozenset):
+        return kind, frozenset(_key(one, own, shared, local) for one in value)
+    if isinstance(value, float):
+        return kind, value.hex()
+    if isinstance(value, types.FunctionType) and value.__code__ in _nested(local):
+        raise _UnstorableError(
+            "keeps a function over a yield that is made anew each time: use def, at the top of "
+            "the actor, and call it by its name"
         )
-        for frame in local
-    )
+    _check(value)
+    return kind, value
 
 
-def _key(frame: Frame, place: int, value: Any, own: Member | None, shared: Shared) -> Any:
-    if value is shared or value is own or isinstance(value, Elements):
-        return None
-    wrong = _unstorable(value)
-    if isinstance(value, types.FunctionType):
-        inside = f"{frame.code.function.__qualname__}.<locals>."
-        if value.__qualname__.startswith(inside):
-            wrong = "keeps a function over a yield that is made anew each time: use def, at the top"
-    if wrong:
-        name = frame.code.names[frame.block][place]
-        if name.startswith("__rows"):
-            name = "the rows of a for"
-        raise ModelError(f"local variable {name} {wrong}", where=_def(frame))
-    # Equal values of different types may behave differently, but for True and 1.
-    return (type(value), value)
+def _nested(local: LocalState) -> set[types.CodeType]:
+    """Return the code of the functions that are made inside of an actor's functions."""
+    waiting = [frame.code.run.__code__ for frame in local]
+    found: set[types.CodeType] = set()
+    while waiting:
+        inside = [one for one in waiting.pop().co_consts if isinstance(one, types.CodeType)]
+        found.update(inside)
+        waiting += inside
+    return found
 
 
-def _def(frame: Frame) -> str:
-    code = frame.code.function.__code__
-    return f"{code.co_filename}:{code.co_firstlineno}"
-
-
-def _unstorable(value: Any) -> str:
-    """Say what is wrong with keeping ``value`` over a yield; nothing if it may be kept."""
+def _check(value: Any) -> None:
     if isinstance(value, Member):
-        return (
+        raise _UnstorableError(
             f"keeps {value} over a yield, which would tell members of {value.of.name} apart: "
             "keep it in a shared variable of kind Ref"
         )
-    if isinstance(value, tuple | frozenset):
-        return next(filter(None, map(_unstorable, value)), "")
+    kind = type(value).__name__
     if isinstance(value, list | dict | set | bytearray):
-        return f"keeps a {type(value).__name__} over a yield, and it can change: use a tuple"
-    if isinstance(value, (*_NAMED, enum.Enum)) or type(value) in _PLAIN:
-        return ""
+        raise _UnstorableError(f"keeps a {kind} over a yield, and it can change: use a tuple")
+    if isinstance(value, (*_NAMED, enum.Enum)):
+        return
     if getattr(type(value), "__hash__", None) in (None, object.__hash__):
-        return (
-            f"keeps a {type(value).__name__} over a yield, which does not compare by its value: "
-            "use a tuple, an enumeration or a frozen dataclass"
+        raise _UnstorableError(
+            f"keeps a {kind} over a yield, which does not compare by its value: use a tuple, an "
+            "enumeration or a frozen dataclass"
         )
-    return ""
+    try:
+        hash(value)
+    except TypeError as error:
+        raise _UnstorableError(f"keeps a {kind} over a yield, and {error}") from None

@@ -52,8 +52,9 @@ class Trace:
 
     ``about`` names the property that it shows, ``initial`` the value of every element of every
     variable at the beginning. ``intervals`` tells of each declared interval whether it is on,
-    initially and after each step. ``is_shortest`` says that no run is shorter, and that none as short has fewer
-    context switches. ``replay`` is all that is needed to run it again: see :func:`.replay.replay`.
+    initially and after each step. ``is_shortest`` says that no run is shorter, and that none as
+    short has fewer context switches. ``replay`` is all that is needed to run it again: see
+    :func:`.replay.replay`.
     """
 
     model: str

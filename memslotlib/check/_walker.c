@@ -29,6 +29,8 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define QUEUE_SLOTS_FIRST (1u << 14)
 /* Places behind the table's last one, for entries that its end pushes along. */
 #define TABLE_TAIL 1024
+/* Of these the last ones stay empty; searches look at eight places at once. */
+#define TABLE_STOP 16
 /* States whose successors are gathered before any is looked up, so that memory answers meanwhile. */
 #define BATCH_STATES 96
 /* Choices within one step: Python refuses more. */
@@ -175,7 +177,7 @@ typedef struct {
 
 #ifdef __x86_64__
 #pragma GCC push_options
-#pragma GCC target("bmi,bmi2,popcnt")
+#pragma GCC target("bmi,bmi2,popcnt,avx2")
 #define FAST 1
 #define VARIANT _fast_
 #include "_walker_words.h"
@@ -188,7 +190,8 @@ static int is_fast(void)
 {
     unsigned a, b, c, d, family;
 
-    if (!__builtin_cpu_supports("bmi2") || !__get_cpuid(1, &a, &b, &c, &d))
+    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx2") ||
+        !__get_cpuid(1, &a, &b, &c, &d))
         return 0;
     family = (a >> 8 & 15) + (a >> 20 & 255);
     return !__builtin_cpu_is("amd") || family >= 0x19;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .paths import Read
 from .program import Program
-from .trace import element_names, source_line
+from .trace import source_line
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _lines(file: str, there: frozenset[int], ran: set[int]) -> tuple[Line, ...]:
 
 def footprints(program: Program) -> Iterator[Footprint]:
     """Return what each micro-step may read and write, by the line where it begins."""
-    names = element_names(program.model)
+    names = program.model.element_names
     for role in program.roles:
         steps: dict[tuple[str, str], tuple[dict[str, None], set[int], set[int]]] = {}
         for path in role.paths:

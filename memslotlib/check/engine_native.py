@@ -54,11 +54,13 @@ class NativeEngine:
         self.symmetry = symmetry and bool(program.packing.chunks)
         self.counts = Counts()
         self._walker: Any = None
+        # What the walker may read is held here as long as it may; an array in use cannot grow.
+        self._buffers: tuple[Any, ...] = ()
         # With partial order, what is known of futures is in terms of this packing.
         self._is_fitted = known is not None
         self._begin()
 
-    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
+    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool] | None = None) -> None:
         """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
         self._until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
         self._memory_bytes = bounds.memory_bytes or int(available_bytes() * MEMORY_SHARE)
@@ -215,8 +217,7 @@ class NativeEngine:
     def _renew(self) -> None:
         """Tell the walker where the trees are now: they grow, and then they move."""
         program = self.program
-        # Held by this object as long as the walker may use them; an array in use cannot grow.
-        self._buffers: tuple[Any, ...] = ()
+        self._buffers = ()
         for number, roots in enumerate(program.roots):
             known = self._roots[number]
             for local in range(self._known_roots[number], min(len(roots), len(known))):
@@ -227,7 +228,7 @@ class NativeEngine:
         self._walker.nodes, self._walker.leaves = nodes, leaves
         self._buffers = (nodes, leaves)
 
-    def _run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> str | None:
+    def _run(self, bounds: Bounds, is_enough: Callable[[Counts], bool] | None) -> str | None:
         walker, lib = self._walker, self._lib
         walker.memory_max_bytes = self._memory_bytes
         walker.states_max = bounds.states or (1 << 64) - 1
@@ -239,8 +240,7 @@ class NativeEngine:
                 self._learn()
             elif why == lib.WALKER_LEVEL:
                 self._ends.append(walker.states)
-                self._count()
-                if is_enough(self.counts):
+                if is_enough is not None and is_enough(self._count()):
                     return space.STOPPED
             elif why == lib.WALKER_SLICE:
                 if not self._is_fitted:
@@ -284,7 +284,7 @@ class NativeEngine:
         state = self._state(walker.expanded)
         raise asymmetric(program, state, of, walker.asymmetric_member)
 
-    def _count(self) -> None:
+    def _count(self) -> Counts:
         walker, model = self._walker, self.program.model
         counts = self.counts
         counts.generated, counts.stopped_paths = walker.generated, walker.stopped
@@ -298,6 +298,7 @@ class NativeEngine:
             ends.append(walker.states)
             self._ends = ends
         counts.levels = [high - low for low, high in zip([0, *ends], ends, strict=False)]
+        return counts
 
     def _state(self, index: int) -> int:
         queue, words = self._walker.queue, self._words

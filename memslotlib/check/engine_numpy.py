@@ -46,7 +46,7 @@ class NumpyEngine:
         self._is_fitted = False
         self._begin()
 
-    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
+    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool] | None = None) -> None:
         """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
         until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
         ended = None
@@ -141,7 +141,7 @@ class NumpyEngine:
         self._roots = [np.array(roots, np.int64) for roots in self.program.roots]
 
     def _run(
-        self, bounds: Bounds, until: float | None, is_enough: Callable[[Counts], bool]
+        self, bounds: Bounds, until: float | None, is_enough: Callable[[Counts], bool] | None
     ) -> str | None:
         most = bounds.states or 1 << 62
         memory = (bounds.memory_bytes or 1 << 62) // (16 * self.program.packing.words)
@@ -159,7 +159,7 @@ class NumpyEngine:
                 if self.program.fit():
                     self._begin()
                     return None
-            if is_enough(self.counts):
+            if is_enough is not None and is_enough(self.counts):
                 return space.STOPPED
         self._levels.pop()
         return space.COMPLETE

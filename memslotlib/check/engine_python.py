@@ -33,7 +33,7 @@ class PythonEngine:
         self.counts = Counts()
         self._begin()
 
-    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
+    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool] | None = None) -> None:
         """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
         until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
         while True:
@@ -99,7 +99,9 @@ class PythonEngine:
             predicates=[Hits() for _ in program.model.predicates],
         )
 
-    def _run(self, bounds: Bounds, until: float | None, is_enough: Callable[[Counts], bool]) -> str:
+    def _run(
+        self, bounds: Bounds, until: float | None, is_enough: Callable[[Counts], bool] | None
+    ) -> str:
         most = bounds.states or sys.maxsize
         if bounds.memory_bytes is not None:
             most_by_memory = max(1, bounds.memory_bytes // STATE_BYTES)
@@ -116,7 +118,7 @@ class PythonEngine:
                     return space.STATES if most <= most_by_memory else space.MEMORY
                 if number % SLICE == 0 and until is not None and time.monotonic() > until:
                     return space.SECONDS
-            if is_enough(self.counts):
+            if is_enough is not None and is_enough(self.counts):
                 return space.STOPPED
         self.levels.pop()
         return space.COMPLETE
@@ -126,7 +128,7 @@ class PythonEngine:
         canonical = program.packing.canonical if self.symmetry else None
         for number, hits in enumerate(counts.predicates):
             hits.add(depth, int(program.holds(number, state) == program.events[number]))
-        if self.symmetry and (counts.expanded < 256 or counts.expanded % 61 == 0):
+        if self.symmetry and (counts.expanded < 64 or counts.expanded % 251 == 0):
             check_symmetry(program, state)
         found = []
         if self.futures is not None:

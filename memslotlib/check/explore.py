@@ -73,9 +73,7 @@ def explore(
     began = time.perf_counter()
     bounds = bounds or Bounds()
 
-    def is_enough(counts: Counts) -> bool:
-        return first_violation and _is_broken(model, counts)
-
+    is_enough = (lambda counts: _is_broken(model, counts)) if first_violation else None
     if partial_order:
         made = _explored_partially(model, engine, symmetry, bounds, is_enough)
     else:
@@ -92,7 +90,7 @@ def _explored_partially(
     engine: str,
     symmetry: bool,
     bounds: Bounds,
-    is_enough: Callable[[Counts], bool],
+    is_enough: Callable[[Counts], bool] | None,
 ) -> Engine:
     """Explore with partial order until what it was grounded on is all that was found."""
     refused = model.of_sort(Sort.CAN_ALWAYS_REACH)
@@ -161,7 +159,6 @@ class _Judge:
         counts = self.counts
         return Result(
             model=self.model.name,
-            digest=self.model.digest,
             engine=self.engine.name,
             verdicts=found,
             states=counts.distinct,

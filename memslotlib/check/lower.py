@@ -230,13 +230,18 @@ class _Writer:
         return None
 
     def _is_private(self, block: Block) -> bool:
-        shared = next(iter(self.names[0]), "")
-        return not any(
-            isinstance(one, (ast.Call, *FUNCTIONS))
-            or (isinstance(one, ast.Name) and one.id == shared)
-            for node in (*block.body, *block.asked)
-            for one in ast.walk(node)
-        )
+        # The shared state may come as any parameter, and a method's comes second.
+        own = self.flow.locals
+        for part in [one for node in (*block.body, *block.asked) for one in ast.walk(node)]:
+            if isinstance(part, (ast.Call, *FUNCTIONS)):
+                return False
+            if isinstance(part, ast.Attribute | ast.Subscript):
+                root: ast.expr = part
+                while isinstance(root, ast.Attribute | ast.Subscript):
+                    root = root.value
+                if not isinstance(root, ast.Name) or root.id in own:
+                    return False
+        return True
 
     def _restore(self, numbers: list[int]) -> list[ast.stmt]:
         """Write ``if __pc == 3: (a, b) = __saved`` for each block that locals are stored for."""

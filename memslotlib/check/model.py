@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -232,6 +233,16 @@ class Model:
     def cells(self) -> tuple[Cell, ...]:
         """Every cell, in order."""
         return tuple(cell for variable in self.layout for cell in _cells(variable))
+
+    @cached_property
+    def element_names(self) -> tuple[str, ...]:
+        """For each cell, the name of the element that it is a part of: ``tlb[1,0]``."""
+        names: list[str] = []
+        for variable in self.layout:
+            for index in itertools.product(*map(range, variable.shape)):
+                name = variable.name + (f"[{','.join(map(str, index))}]" if index else "")
+                names += [name] * variable.cells_each
+        return tuple(names)
 
     @cached_property
     def symmetric_sets(self) -> tuple[Symmetric, ...]:

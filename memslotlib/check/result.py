@@ -49,7 +49,6 @@ class Result:
     """
 
     model: str
-    digest: str
     engine: str
     verdicts: Mapping[str, PropertyResult]
     states: int
@@ -78,6 +77,11 @@ class Result:
     def footprints(self) -> tuple[Footprint, ...]:
         """What each micro-step may read and write."""
         return tuple(footprints(self.program))
+
+    @property
+    def digest(self) -> str:
+        """Six hexadecimal digits that stand for the model: replay strings begin with them."""
+        return self.program.model.digest
 
     @property
     def depth(self) -> int:

@@ -185,7 +185,6 @@ class _Collected:
         going = [sum(n for length, n in lengths if length >= at) for at in range(longest + 1)]
         return Result(
             model=model.name,
-            digest=model.digest,
             engine=engine,
             verdicts=verdicts,
             states=self.steps + runs,

@@ -97,7 +97,7 @@ class Engine(Protocol):
     futures: Futures | None
     counts: Counts
 
-    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool]) -> None:
+    def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool] | None = None) -> None:
         """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
 
     def level(self, number: int) -> Iterable[int]:

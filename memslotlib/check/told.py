@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import functools
 import inspect
 import sys
 import types
@@ -58,14 +59,19 @@ class Told:
         if module in sys.stdlib_module_names or function in self._functions:
             return code.co_name
         self._functions.add(function)
-        try:
-            text = inspect.getsource(function)
-        except (OSError, TypeError):
-            text = code.co_name
+        text = _text(code)
         around = dict(_around(function))
         said = [f"{name}={self.value(around[name])}" for name in sorted(around)]
         defaults = self.value((function.__defaults__, function.__kwdefaults__))
         return "\n".join([text, *said, defaults])
+
+
+@functools.lru_cache(maxsize=1024)
+def _text(code: types.CodeType) -> str:
+    try:
+        return inspect.getsource(code)
+    except (OSError, TypeError):
+        return code.co_name
 
 
 def _around(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from . import paths as p
 from .errors import CheckError
-from .model import Model
 from .program import Program, Successor, swapped_choice
 from .space import Edge
 
@@ -163,7 +162,7 @@ def described(
     where, text = source_line(path)
     before = elements(program, state)
     after = elements(program, chosen.state)
-    names = element_names(program.model)
+    names = program.model.element_names
     swap = program.cells_of(chosen.actor)
     reads = [names[swap[one.cell]] for one in path.log if isinstance(one, p.Read)]
     if messages is None:
@@ -211,21 +210,10 @@ def choices(program: Program, chosen: Successor) -> list[int]:
     return [swapped_choice(one, member) for one in chosen.path.log if isinstance(one, p.Choice)]
 
 
-def element_names(model: Model) -> list[str]:
-    """Return, for each cell, the name of the element that it is a part of: ``tlb[1,0]``."""
-    names = []
-    for variable in model.layout:
-        indices = itertools.product(*map(range, variable.shape))
-        for index in indices:
-            name = variable.name + (f"[{','.join(map(str, index))}]" if index else "")
-            names += [name] * variable.cells_each
-    return names
-
-
 def elements(program: Program, state: int) -> Elements:
     """Return the value of every element of every variable."""
     found: Elements = {}
-    names = element_names(program.model)
+    names = program.model.element_names
     for variable in program.model.layout:
         for number, value in enumerate(program.value(variable, state)):
             found[names[variable.first + number * variable.cells_each]] = value

@@ -11,7 +11,7 @@ from .model import Model
 from .paths import Path, Read
 from .program import Program
 from .replay import trace_of
-from .trace import Trace, element_names, elements, pick, source_line
+from .trace import Trace, elements, pick, source_line
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ wants=[True True] inside=[True False] turn=0; possible are 0.0 (thread0)
         return trace_of(self.program, self.moves, "", False)
 
     def _blocked(self, actor: int, name: str, path: Path) -> BlockedActor:
-        swap, names = self.program.cells_of(actor), element_names(self.program.model)
+        swap, names = self.program.cells_of(actor), self.program.model.element_names
         values = self.values
         read = dict.fromkeys(names[swap[one.cell]] for one in path.log if isinstance(one, Read))
         if not path.lines:

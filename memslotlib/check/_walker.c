@@ -1,7 +1,7 @@
 /* The native engine: breadth-first search over packed states, walking the decision trees that
  * trees.py describes. It knows no model. Everything that depends on the number of words of a state
- * is in _walker_core.h, compiled once for each number, and twice over: a fast way for processors that
- * gather bits in one instruction.
+ * is in _walker_core.h, compiled once for each number, and twice over: a fast way for processors
+ * that gather bits in one instruction.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +31,7 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define TABLE_TAIL 1024
 /* Of these the last ones stay empty; searches look at eight places at once. */
 #define TABLE_STOP 16
-/* States whose successors are gathered before any is looked up, so that memory answers meanwhile. */
+/* States whose successors are gathered before any is looked up: memory answers meanwhile. */
 #define BATCH_STATES 96
 /* Choices within one step: Python refuses more. */
 #define NESTED_MAX 64

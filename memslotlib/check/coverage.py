@@ -22,7 +22,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a micro-step that begins at a line may read and write, over all its paths."""
+    """What a micro-step that begins at a line may read and write, over all its paths.
+
+    Of an actor with several members, as the first of them reads and writes.
+    """
 
     actor: str
     where: str
@@ -65,12 +68,20 @@ def footprints(program: Program) -> Iterator[Footprint]:
                 labels[str(path.label)] = None
             reads |= {one.cell for one in path.log if isinstance(one, Read)}
             writes |= {cell for cell, _ in path.writes}
-        for (where, text), (labels, reads, writes) in steps.items():
+        # An actor that has returned has a path too, and it has no line.
+        for (where, text), (labels, reads, writes) in sorted(steps.items(), key=_by_line):
+            if not where:
+                continue
             yield Footprint(
                 role.actor.name,
                 where,
                 text,
-                tuple(labels),
+                tuple(sorted(labels)),
                 tuple(dict.fromkeys(names[cell] for cell in sorted(reads))),
                 tuple(dict.fromkeys(names[cell] for cell in sorted(writes))),
             )
+
+
+def _by_line(step: tuple[tuple[str, str], object]) -> tuple[str, int]:
+    file, _, line = step[0][0].rpartition(":")
+    return file, int(line or 0)

@@ -235,6 +235,8 @@ class NativeEngine:
         while True:
             if bounds.depth is not None and walker.level >= bounds.depth:
                 return space.DEPTH
+            if self._until is not None and time.monotonic() > self._until:
+                return space.SECONDS
             why = lib.walker_run(walker, SLICE_STATES if self._is_fitted else PROBE_STATES)
             if why == lib.WALKER_MISS:
                 self._learn()
@@ -243,12 +245,8 @@ class NativeEngine:
                 if is_enough is not None and is_enough(self._count()):
                     return space.STOPPED
             elif why == lib.WALKER_SLICE:
-                if not self._is_fitted:
-                    self._is_fitted = True
-                    if self._fits_better():
-                        return None
-                if self._until is not None and time.monotonic() > self._until:
-                    return space.SECONDS
+                if self._fits_better():
+                    return None
             elif why == lib.WALKER_ASYMMETRIC:
                 self._asymmetric()
             else:
@@ -263,7 +261,10 @@ class NativeEngine:
         return space.MEMORY
 
     def _fits_better(self) -> bool:
-        """Pack tighter, now that most local states are known; start over if that saves words."""
+        """Pack tighter, once most local states are known; start over if that saves words."""
+        if self._is_fitted:
+            return False
+        self._is_fitted = True
         if not self.program.fit():
             return False
         self._begin()

@@ -8,9 +8,9 @@ path runs twice: an actor that does not repeat itself is found out before it mak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from . import trees as t
 from .errors import CheckError, ModelError
@@ -20,6 +20,8 @@ from .packing import Field, Packing, pack
 from .paths import Choice, Mark, Path, Read, Recorder
 from .shared import Blocked, view
 from .stepping import LocalState, Stepper, frozen
+
+T = TypeVar("T")
 
 #: Bits for each actor's local states to begin with; more where a model needs them.
 LOCAL_BITS = 8
@@ -103,6 +105,17 @@ class Program:
         for number, paths in enumerate(self.predicate_paths):
             for path in paths:
                 self._enter_predicate(number, path)
+
+    def retried(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, done again from the start whenever states got wider.
+
+        For work outside of an engine: it must not keep packed states from one try to the next.
+        """
+        while True:
+            try:
+                return work()
+            except OverflowedError:
+                self.widen()
 
     def fit(self) -> bool:
         """Pack as tightly as the local states found so far allow; tell whether that saves words."""
@@ -275,6 +288,7 @@ class Program:
 
     def _record(self, role: Role, number: int, state: int, chosen: list[int], name: str) -> Path:
         recorder, stepper = self.recorder, self.stepper
+        stepper.lines.clear()
         recorder.begin(self.packing, state, chosen, stepper.lines)
         local = role.locals[number]
         kind, after, label = t.LEAF, 0, None

@@ -143,6 +143,12 @@ def trace_of(
     program: Program, moves: Sequence[tuple[int, int]], name: str, shortest: bool
 ) -> Trace:
     """Return the trace of these moves; CheckError when one of them is not possible."""
+    return program.retried(lambda: _trace_of(program, moves, name, shortest))
+
+
+def _trace_of(
+    program: Program, moves: Sequence[tuple[int, int]], name: str, shortest: bool
+) -> Trace:
     model = program.model
     direct = Direct(program)
     steps, state = [], program.initial

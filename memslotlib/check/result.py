@@ -44,6 +44,9 @@ class Result:
     ``bound`` says what was explored, ``is_complete`` whether that was everything. ``symmetry`` and
     ``partial_order`` tell the reductions under which the states were counted.
 
+    ``coverage`` and ``footprints`` tell of all paths that were run; under symmetry these include
+    some at states that differ from explored ones by a permutation.
+
     A violation of one property hides no other: ``verdicts`` has them all. A model one of whose
     ``sometimes`` never comes true is ``vacuous``, and then nothing is said to hold.
     """

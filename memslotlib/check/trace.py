@@ -70,6 +70,10 @@ class Trace:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def __bool__(self) -> bool:
+        # A trace without steps is one: the initial state shows everything.
+        return True
+
     @property
     def lines(self) -> tuple[str, ...]:
         """One line of text for each step."""

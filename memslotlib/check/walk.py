@@ -58,18 +58,20 @@ wants=[True True] inside=[True False] turn=0; possible are 0.0 (thread0)
     def __init__(self, model: Model | Program) -> None:
         self.program = model if isinstance(model, Program) else Program(model)
         self.moves: list[tuple[int, int]] = []
-        self._states = [self.program.initial]
 
     @property
     def values(self) -> dict[str, Any]:
         """The value of every element of every variable, now."""
-        return elements(self.program, self._states[-1])
+        return self.program.retried(lambda: elements(self.program, self._state()))
 
     @property
     def options(self) -> list[Option]:
         """What could run now, actor by actor."""
+        return self.program.retried(self._options)
+
+    def _options(self) -> list[Option]:
         found = []
-        for one in self.program.successors(self._states[-1]):
+        for one in self.program.successors(self._state()):
             where, text = source_line(one.path)
             label = str(one.path.label) if one.path.label is not None else text
             name = self.program.model.actor_names[one.actor]
@@ -79,29 +81,38 @@ wants=[True True] inside=[True False] turn=0; possible are 0.0 (thread0)
     @property
     def blocked(self) -> list[BlockedActor]:
         """What cannot run now, and why: one entry for each condition that is false."""
-        found = []
+        return self.program.retried(self._all_blocked)
+
+    def _all_blocked(self) -> list[BlockedActor]:
+        found, state = [], self._state()
         for actor, name in enumerate(self.program.model.actor_names):
-            paths = self.program.outcomes(actor, self._states[-1])
+            paths = self.program.outcomes(actor, state)
             if all(path.kind != trees.LEAF for path in paths):
                 found += [self._blocked(actor, name, path) for path in paths]
         return found
 
     def take(self, actor_index: int, choice: int = 0) -> None:
         """Make a step; CheckError says what is possible when this one is not."""
-        state, number = self._states[-1], len(self.moves) + 1
-        chosen = pick(self.program, state, actor_index, choice, number)
+        number = len(self.moves) + 1
+        self.program.retried(lambda: pick(self.program, self._state(), actor_index, choice, number))
         self.moves.append((actor_index, choice))
-        self._states.append(state if chosen.path.stops else chosen.state)
 
     def back(self) -> None:
         """Take the last step back; nothing happens at the beginning."""
         if self.moves:
             self.moves.pop()
-            self._states.pop()
 
     def trace(self) -> Trace:
         """Return the run so far, with its replay string."""
         return trace_of(self.program, self.moves, "", False)
+
+    def _state(self) -> int:
+        """Return the packed state after the moves; made anew, since packing may change."""
+        state = self.program.initial
+        for number, (actor, choice) in enumerate(self.moves, 1):
+            chosen = pick(self.program, state, actor, choice, number)
+            state = state if chosen.path.stops else chosen.state
+        return state
 
     def _blocked(self, actor: int, name: str, path: Path) -> BlockedActor:
         swap, names = self.program.cells_of(actor), self.program.model.element_names

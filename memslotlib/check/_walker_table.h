@@ -1,0 +1,179 @@
+/* The table of known states and the queue of all of them, in the order in which they were found. */
+
+/* Enter every old entry into a bigger table. Entries lie in the order of their hashes, and so do
+   their new places: both tables are passed through once, and what was read is given back. */
+static int NAME(grow_table)(walker *w)
+{
+    u64 before = w->table_slots, *old = w->table, done = 0;
+    u64 slots = grown(before);
+    u64 *table = map_bytes(8 * (slots + TABLE_TAIL));
+
+    if (!table)
+        return 0;
+    for (u64 i = 0; i < before + TABLE_TAIL; i++) {
+        u64 x = old[i], p;
+
+        if (x) {
+#if W == 1
+            u64 key = x - 1;
+
+            p = place_of(NAME(hash)(&key), slots);
+#else
+            p = place_of(x, slots);
+#endif
+            while (table[p])
+                p++;
+            table[p] = x;
+        }
+        if (8 * (i + 1 - done) == 8 * HUGE_BYTES) {
+            madvise(old + done, 8 * HUGE_BYTES, MADV_DONTNEED);
+            done = i + 1;
+        }
+    }
+    munmap(old, 8 * (before + TABLE_TAIL));
+    w->table = table;
+    w->table_slots = slots;
+    return 1;
+}
+
+/* Make room for so many more states, in the table and in the queue. */
+static int NAME(make_room)(walker *w, u64 more)
+{
+    while ((w->states + more) * LOAD_DENOMINATOR > w->table_slots * LOAD_NUMERATOR)
+        if (!NAME(grow_table)(w))
+            return 0;
+    /* One place more than states: what turns out to be known is written there first. */
+    while (w->states + more + 1 > w->queue_slots) {
+        u64 *queue = grow_map(w->queue, 8 * W * w->queue_slots, 16 * W * w->queue_slots);
+
+        if (!queue)
+            return 0;
+        w->queue = queue;
+        w->queue_slots *= 2;
+    }
+    w->memory_bytes = 8 * (w->table_slots + TABLE_TAIL) + 8 * W * w->states;
+    return 1;
+}
+
+/* The first place from p on that is empty, or may hold the state: certainly with one word, and with
+   more words as far as 32 bits of its hash tell. */
+static inline u64 NAME(seek)(const u64 *table, u64 p, u64 wanted)
+{
+#if FAST
+    const __m256i nothing = _mm256_setzero_si256(), want = _mm256_set1_epi64x((long long)wanted);
+
+    for (;; p += 8) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(table + p));
+        __m256i b = _mm256_loadu_si256((const __m256i *)(table + p + 4));
+        __m256i is_a = _mm256_cmpeq_epi64(a, nothing), is_b = _mm256_cmpeq_epi64(b, nothing);
+        u32 found;
+
+#if W == 1
+        is_a = _mm256_or_si256(is_a, _mm256_cmpeq_epi64(a, want));
+        is_b = _mm256_or_si256(is_b, _mm256_cmpeq_epi64(b, want));
+#else
+        /* Only the upper half's comparison reaches the sign bit that is looked at below. */
+        is_a = _mm256_or_si256(is_a, _mm256_cmpeq_epi32(a, want));
+        is_b = _mm256_or_si256(is_b, _mm256_cmpeq_epi32(b, want));
+#endif
+        found = (u32)_mm256_movemask_pd(_mm256_castsi256_pd(is_a)) |
+                (u32)_mm256_movemask_pd(_mm256_castsi256_pd(is_b)) << 4;
+        if (__builtin_expect(found != 0, 1))
+            return p + (u64)__builtin_ctz(found);
+    }
+#else
+    u64 x;
+
+#if W == 1
+    while ((x = table[p]) && x != wanted)
+        p++;
+#else
+    while ((x = table[p]) && (x ^ wanted) >> 32)
+        p++;
+#endif
+    return p;
+#endif
+}
+
+/* Where a state is in the table, or where it would go. */
+static u64 NAME(find)(const walker *w, const u64 *s, u64 hash)
+{
+    u64 p = place_of(hash, w->table_slots);
+
+#if W == 1
+    return NAME(seek)(w->table, p, s[0] + 1);
+#else
+    for (;; p++) {
+        u64 x;
+
+        p = NAME(seek)(w->table, p, hash);
+        x = w->table[p];
+        if (!x || NAME(same)(STATE((x & 0xffffffff) - 1), s))
+            return p;
+    }
+#endif
+}
+
+/* Enter n announced outcomes: those that are new go to the end of the queue. Nearly all of it runs
+   without branches: an entry that is there is written again as it is. */
+static int NAME(enter)(walker *w, u64 n)
+{
+    u64 *table = w->table, slots = w->table_slots, last = slots + TABLE_TAIL - TABLE_STOP;
+    u64 states = w->states;
+
+#if W > 1
+    for (u64 i = 0; i < n; i++) {
+        u64 hash = w->out[i * OUT_WORDS + W], x = table[place_of(hash, slots)];
+
+        if (x && !((x ^ hash) >> 32))
+            __builtin_prefetch(STATE((x & 0xffffffff) - 1));
+    }
+#endif
+    for (u64 i = 0; i < n; i++) {
+        const u64 *o = w->out + i * OUT_WORDS;
+        u64 hash = o[W], p = place_of(hash, slots), x;
+
+#if W == 1
+        p = NAME(seek)(table, p, o[0] + 1);
+        x = table[p];
+#else
+        for (;; p++) {
+            p = NAME(seek)(table, p, hash);
+            x = table[p];
+            if (__builtin_expect(!x || NAME(same)(STATE((x & 0xffffffff) - 1), o), 1))
+                break;
+        }
+#endif
+        /* The last places stay empty, so that every search ends. */
+        if (__builtin_expect(p >= last, 0)) {
+            w->states = states;
+            if (!NAME(grow_table)(w))
+                return 0;
+            table = w->table;
+            slots = w->table_slots;
+            last = slots + TABLE_TAIL - TABLE_STOP;
+            i--;
+            continue;
+        }
+#if W == 1
+        table[p] = o[0] + 1;
+#else
+        table[p] = x ? x : (hash >> 32 << 32) | (states + 1);
+#endif
+        memcpy(STATE(states), o, 8 * W);
+        states += !x;
+    }
+    w->states = states;
+    return 1;
+}
+
+static void NAME(begin)(walker *w, const u64 *initial)
+{
+    u64 s[W];
+
+    memcpy(s, initial, sizeof s);
+    NAME(canonical)(w, s);
+    memcpy(w->out, s, sizeof s);
+    w->out[W] = NAME(hash)(s);
+    NAME(enter)(w, 1);
+}

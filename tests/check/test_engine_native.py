@@ -1,0 +1,124 @@
+"""What is the native engine's own: its two ways to walk, its table, its memory, its limits."""
+
+from __future__ import annotations
+
+import pytest
+from check.awkward_models import AWKWARD
+
+from benchmarks import memslot_like
+from memslotlib.check import Actor, Array, Bounds, CheckError, Int, Model, Symmetric
+from memslotlib.check.explore import ENGINES, explore
+from memslotlib.check.program import Program
+
+pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="the walker is not built")
+
+
+def engine(model, symmetry=True, fast=None):
+    from memslotlib.check.engine_native import NativeEngine
+
+    class Chosen(NativeEngine):
+        def _begin(self):
+            super()._begin()
+            if fast is not None:
+                self._walker.is_fast = fast
+
+    return Chosen(Program(model), symmetry)
+
+
+def counted(made):
+    made.run(Bounds())
+    found = made.counts.distinct, made.counts.generated, tuple(made.counts.levels)
+    made.close()
+    return found
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("symmetry", [True, False])
+def test_both_ways_to_walk_count_alike(name, symmetry):
+    from memslotlib.check._walker import lib
+
+    if not lib.walker_can_be_fast():
+        pytest.skip("this processor does not gather bits in one fast instruction")
+    model = AWKWARD[name]()
+
+    assert counted(engine(model, symmetry, True)) == counted(engine(model, symmetry, False))
+
+
+def test_the_slow_way_counts_a_million_transitions_alike():
+    model = memslot_like.model(accesses=2)
+
+    distinct, generated, levels = counted(engine(model, symmetry=False, fast=False))
+
+    assert (distinct, generated, len(levels)) == (472_220, 1_504_817, 48)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 6, 8])
+def test_every_number_of_words_counts_alike(width):
+    """The same counters, spread over ever more bits by variables that nobody touches."""
+    cpu = Symmetric("cpu", 2)
+
+    def count(m, me):
+        for _ in range(5):
+            m.x[me] += 1
+            m.y = (m.y + 3) % 4
+            yield
+
+    bits = 64 * width - 60
+    ballast = {f"ballast{n}": Array(Int(2), bits // 4) for n in range(4)}
+    model = Model(
+        "wide", {"x": Array(Int(6), cpu), "y": Int(4), **ballast}, [Actor(count, per=cpu)]
+    )
+
+    results = [explore(model, symmetry=symmetry) for symmetry in (True, False)]
+
+    assert [one.words for one in results] == [width, width]
+    assert [one.states for one in results] == [21, 36]
+    assert [explore(model, engine="python", symmetry=s).states for s in (True, False)] == [21, 36]
+
+
+def test_a_state_that_is_too_wide_is_refused():
+    def idle(m):
+        yield
+
+    with pytest.raises(CheckError, match="a state takes 6.. bits, over 8 words of 64: declare"):
+        explore(Model("too wide", {"x": Array(Int(2), 600)}, [Actor(idle)]))
+
+
+def test_a_choice_of_many_outcomes_is_whole():
+    def choose(m):
+        m.x = m.choose(3000)
+        m.y = m.choose(7)
+        yield
+
+    result = explore(Model("many", {"x": Int(3000), "y": Int(7)}, [Actor(choose)]))
+
+    assert (result.states, result.generated) == (21_001, 21_001)
+
+
+def test_a_search_takes_at_most_30_bytes_a_state_at_one_word_and_45_at_two():
+    one_word = explore(memslot_like.model(accesses=2), symmetry=False, traces=False)
+    two_words = explore(memslot_like.model(vcpus=3, accesses=1), traces=False)
+
+    assert (one_word.words, two_words.words) == (1, 2)
+    assert one_word.memory_bytes <= 30 * one_word.states
+    assert two_words.memory_bytes <= 45 * two_words.states
+
+
+def test_after_a_search_its_memory_is_given_back():
+    made = engine(memslot_like.model(accesses=1))
+    made.run(Bounds())
+
+    made.close()
+    made.close()  # Twice does no harm.
+
+    assert made._walker is None
+
+
+def test_a_bound_on_memory_stops_before_much_more_is_taken():
+    result = explore(
+        memslot_like.model(accesses=3), bounds=Bounds(memory_bytes=2 << 20), traces=False
+    )
+
+    assert not result.is_complete
+    assert "bound on memory reached" in result.bound
+    assert result.memory_bytes < 8 << 20

@@ -33,7 +33,7 @@ from .model import (
     step,
 )
 from .replay import replay
-from .result import Result, first_difference, why
+from .result import PropertyResult, Result, first_difference, why
 from .sampling import sample
 from .space import Bounds
 from .trace import Trace
@@ -49,6 +49,7 @@ __all__ = [
     "Model",
     "ModelError",
     "OneOf",
+    "PropertyResult",
     "Ref",
     "Result",
     "Symmetric",

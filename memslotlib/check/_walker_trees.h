@@ -121,7 +121,8 @@ static void NAME(remember)(walker *w, walker_memo *memo, const u64 *s, const u64
             size += (u32)__builtin_popcountll(memo->mask[i]);
         }
         if (size > MEMO_BITS_MAX || !(memo->base = memo_room(w, 1u << size))) {
-            memo->base = 0;
+            /* No mask either: from base 0 on, only entry 0 is nobody's. */
+            memset(memo, 0, sizeof *memo);
             memo->is_off = 1;
             return;
         }

@@ -199,6 +199,7 @@ def names() -> Model:
         m.do, m.byte, m.rule = True, 2, Colour.GREEN
         yield "*/ \\"
         m.größe = m.NULL = 1
+        m.errno = not m.linux
         m.now[1, 2] = "true"
         yield
 
@@ -211,6 +212,8 @@ def names() -> Model:
             "größe": Int(2),
             "gr__e": Int(2),
             "NULL": Int(2),
+            "errno": Flag(),
+            "linux": Flag(),
             "now": Array(OneOf("false", "true"), 2, 3, init=[["false"] * 3, ["true"] * 3]),
             "run_1": Flag(),
             "at_run_1": Flag(),

@@ -84,6 +84,31 @@ def test_a_state_that_is_too_wide_is_refused():
         explore(Model("too wide", {"x": Array(Int(2), 600)}, [Actor(idle)]))
 
 
+@pytest.mark.parametrize("flags", [11, 12, 13, 16])
+def test_a_step_that_reads_more_bits_than_are_remembered_is_right_all_the_same(flags):
+    """Beside one that reads few, whose remembered outcomes it must not take for its own."""
+
+    def toggle(m, n):
+        m.x[n] = not m.x[n]
+        yield
+
+    def add_up(m):
+        while True:
+            m.total = sum(m.x) % 3
+            yield
+
+    actors = [Actor(toggle, n, name=f"toggle{n}") for n in range(flags)]
+    variables = {"x": Array(Int(2), flags), "total": Int(3)}
+    model = Model("many bits", variables, [*actors, Actor(add_up)])
+
+    native, python = (
+        explore(model, engine=name, bounds=Bounds(depth=6)) for name in ("native", "python")
+    )
+
+    assert native.levels == python.levels
+    assert native.generated == python.generated
+
+
 def test_a_choice_of_many_outcomes_is_whole():
     def choose(m):
         m.x = m.choose(3000)

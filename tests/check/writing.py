@@ -292,6 +292,8 @@ class TooLong(BaseException):
 class Script:
     """A port to a state that is there; it notes what happens, and chooses as it is told."""
 
+    own = None
+
     def __init__(self, codes: list[int], choices: int) -> None:
         self.codes, self.choices = list(codes), choices
         self.log: list[tuple[Any, ...]] = []

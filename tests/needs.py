@@ -25,6 +25,8 @@ TOOLS = {
     "git": (("git",), "git", "git"),
     "make": (("make",), "make", "make"),
     "node": (("node",), "nodejs", "nodejs"),
+    "rumur": (("rumur",), "rumur", "no package known"),
+    "spin": (("spin",), "spin", "no package known"),
 }
 
 _PROPERTY = "needs"

@@ -33,15 +33,16 @@ PROCESSES_MAX = 255
 #: What a state takes in SPIN unless it is compiled with a larger -DVECTORSZ.
 VECTOR_BYTES = 1024
 
+#: What SPIN reads as something else, and what means something to C where its verifier is compiled.
 _WORDS = """
-    active always arch assert atomic auto bit bool break byte case chan char const continue
-    c_code c_decl c_expr c_state c_track d_proctype d_step default define do double else empty
-    enabled enum eval eventually extern false fi final float for full get_priority goto hidden if
-    i386 implies in init inline int len linux local long ltl max mtype never next
-    notrace now np_ od of pc_value pid printf printm priority proctype provided rand register
-    release return run select set_priority short show signed sizeof skip static strong struct
-    stronguntil switch timeout trace true typedef uchar uint ulong union unix unless unsigned
-    until ushort void volatile weakuntil while xr xs
+    active always arch assert atomic auto bit bool break byte c_code c_decl c_expr c_state c_track
+    case chan char const continue d_proctype d_step default define do double else empty enabled
+    enum errno eval eventually extern false fi final float for full get_priority goto hidden i386
+    if implies in init inline int len linux local long ltl max mtype never next notrace now np_ od
+    of pc_value pid printf printm priority proctype provided rand register release return run
+    select set_priority short show signed sizeof skip static stderr stdin stdout strong stronguntil
+    struct switch timeout trace true typedef uchar uint ulong union unix unless unsigned until
+    ushort void volatile weakuntil while xr xs
 """
 RESERVED = frozenset(_WORDS.split()) | {f"n{word}" for word in ("empty", "full")}
 

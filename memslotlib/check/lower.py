@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .errors import ModelError
-from .flow import DONE, Block, Branch, Builder, Call, Flow, Goto, Select, Suspend
+from .flow import DONE, Block, Branch, Builder, Call, Flow, Goto, Return, Select, Suspend
 from .kinds import Symmetric
 from .liveness import FUNCTIONS
 from .source import arguments, future_flags, inner, parsed, surrounded
@@ -45,14 +45,17 @@ class Lowered:
     """A generator function that can be entered at any block.
 
     ``names`` lists the locals that each block is entered with, in the order in which they are
-    stored. ``prologue`` tells what comes before the first micro-step: nothing (``""``), code that
-    touches nothing shared (``"code"``), or such code and a first ``yield`` (``"yield"``).
+    stored. Code that touches nothing shared belongs to no micro-step of its own: it runs at once
+    after a ``yield``, as far as it goes, and before the first micro-step if there is any
+    (``runs_ahead``) and a fourth argument of ``run`` says so. ``leading`` are the blocks that touch
+    nothing shared before a ``yield``: an actor that begins in one begins after that.
     """
 
     function: Callable[..., Any]
-    run: Callable[[int, tuple[Any, ...], Any], tuple[Any, ...]]
+    run: Callable[..., tuple[Any, ...]]
     names: dict[int, tuple[str, ...]]
-    prologue: str
+    runs_ahead: bool
+    leading: frozenset[int]
     all_lines: frozenset[int]
     signature: inspect.Signature = field(repr=False)
 
@@ -68,7 +71,8 @@ class _Template(NamedTuple):
 
     code: types.CodeType
     names: dict[int, tuple[str, ...]]
-    prologue: str
+    runs_ahead: bool
+    leading: frozenset[int]
     all_lines: frozenset[int]
 
 
@@ -94,9 +98,12 @@ def lower(function: Callable[..., Any], at: Callable[[tuple[str, int]], None]) -
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     cells |= {name: types.CellType(value) for name, value in helpers.items()}
     closure = tuple(cells[name] for name in template.code.co_freevars)
-    run = types.FunctionType(template.code, function.__globals__, function.__name__, None, closure)
+    defaults = (False, None)  # Of __ahead and __label.
+    run = types.FunctionType(
+        template.code, function.__globals__, function.__name__, defaults, closure
+    )
     signature = inspect.signature(function)
-    return Lowered(function, run, template.names, template.prologue, template.all_lines, signature)
+    return Lowered(function, run, *template[1:], signature)
 
 
 def sequence(rows: Any) -> Any:
@@ -135,7 +142,8 @@ def _template(function: Callable[..., Any]) -> _Template:
     lowered = writer.function()
     module = surrounded(lowered, [*function.__code__.co_freevars, *_HELPERS], node)
     compiled = compile(module, file, "exec", future_flags(function), dont_inherit=True)
-    return _Template(inner(inner(compiled)), names, writer.prologue, all_lines)
+    runs_ahead = 0 in writer.ahead
+    return _Template(inner(inner(compiled)), names, runs_ahead, writer.leading, all_lines)
 
 
 def _lines(flow: Flow) -> Iterable[int]:
@@ -178,6 +186,10 @@ class _Writer:
         self, flow: Flow, names: dict[int, tuple[str, ...]], node: ast.FunctionDef, file: str
     ) -> None:
         self.flow, self.names, self.node, self.file = flow, names, node, file
+        # Now: later the blocks' statements are marked, and marks are calls.
+        private = [block for block in flow.blocks if self._is_private(block)]
+        self.ahead = {block.number for block in private if _goes_on(block)}
+        self.leading = frozenset(b.number for b in private if isinstance(b.end, Suspend))
         self.entries = self._entries()
 
     def function(self) -> ast.FunctionDef:
@@ -192,7 +204,7 @@ class _Writer:
         body.append(ast.While(ast.Constant(True), self._dispatch(numbers), []))
         found = ast.FunctionDef(
             name=self.node.name,
-            args=arguments(["__pc", "__saved", "__sent"]),
+            args=arguments(["__pc", "__saved", "__sent", "__ahead", "__label"]),
             body=body,
             decorator_list=[],
         )
@@ -206,34 +218,17 @@ class _Writer:
             for following in block.next:
                 target = following.resolved
                 counts[target.number] = counts.get(target.number, 0) + 1
-            if isinstance(block.end, Suspend | Call):
-                self.resumed.add(block.end.to.resolved.number)
-        if self.begin_number is not None:
-            self.resumed.add(self.begin_number)
+                # Where running ahead ends, or begins.
+                if block.number in self.ahead or isinstance(block.end, Suspend | Call):
+                    self.resumed.add(target.number)
         several = {number for number, count in counts.items() if count > 1}
         return self.resumed | several | {0}
 
-    @property
-    def prologue(self) -> str:
-        """What may run before the first micro-step."""
-        if self.begin_number is not None:
-            return "code"
-        first = self.flow.blocks[0]
-        return "yield" if isinstance(first.end, Suspend) and self._is_private(first) else ""
-
-    @property
-    def begin_number(self) -> int | None:
-        """The block before which nothing shared is touched, if the first one leads only to it."""
-        first = self.flow.blocks[0]
-        if isinstance(first.end, Goto) and self._is_private(first):
-            return first.end.to.resolved.number
-        return None
-
     def _is_private(self, block: Block) -> bool:
-        # The shared state may come as any parameter, and a method's comes second.
-        own = self.flow.locals
+        # The shared state may come as any parameter, and what is read of it may be any local.
+        own = {name for name in self.flow.locals if not name.startswith(("__rows", "__position"))}
         for part in [one for node in (*block.body, *block.asked) for one in ast.walk(node)]:
-            if isinstance(part, (ast.Call, *FUNCTIONS)):
+            if isinstance(part, (ast.Call, *FUNCTIONS)) and not _is_length_of_rows(part):
                 return False
             if isinstance(part, ast.Attribute | ast.Subscript):
                 root: ast.expr = part
@@ -271,17 +266,15 @@ class _Writer:
             receive = ast.Assign([block.receives], _expression("__sent"))
             body.append(ast.copy_location(receive, block.receives))
         body += self._marked(block.body)
-        if block.number == 0 and self.begin_number is not None:
-            return [*body, self._leave(self.flow.blocks[self.begin_number], [ast.Constant(None)])]
         return body + self._end(block)
 
     def _end(self, block: Block) -> list[ast.stmt]:
-        end = block.end
+        end, ahead = block.end, block.number in self.ahead
         marks = [_mark(one, self.file) for one in _said_at_end(block)]
         if isinstance(end, Goto):
-            return marks + self._goto(end.to)
+            return marks + self._goto(end.to, ahead)
         if isinstance(end, Branch):
-            branch = ast.If(end.test, self._goto(end.yes), self._goto(end.no))
+            branch = ast.If(end.test, self._goto(end.yes, ahead), self._goto(end.no, ahead))
             return [*marks, ast.copy_location(branch, end.test)]
         if isinstance(end, Select):
             pairs = zip(end.node.cases, end.cases, strict=True)
@@ -289,18 +282,27 @@ class _Writer:
             select = ast.copy_location(ast.Match(end.node.subject, cases), end.node)
             return [*marks, select, *self._goto(end.other)]
         if isinstance(end, Suspend):
-            return [
-                *self._passed(end.to),
-                *marks,
-                self._leave(end.to, [end.label or ast.Constant(None)]),
-            ]
+            marks = self._passed(end.to) + marks
+            label = end.label or ast.Constant(None)
+            if end.to.resolved.number not in self.ahead or end.to.is_done:
+                return [*marks, self._leave(end.to, [label])]
+            begin = ast.Assign([ast.Name("__label", ast.Store())], label)
+            jump = f"__ahead = True\n__pc = {end.to.resolved.number}\ncontinue"
+            return [*marks, ast.copy_location(begin, label), *_code(jump)]
         if isinstance(end, Call):
             return [*self._passed(end.to), *marks, self._leave(end.to, _call(end.call))]
+        if ahead:
+            marks += self._stop(str(DONE), [])
         return [*marks, _Marks(self.file).visit(ast.Return(end.value))]
 
-    def _goto(self, block: Block) -> list[ast.stmt]:
+    def _goto(self, block: Block, ahead: bool = False) -> list[ast.stmt]:
+        """Write the way to a block; running ahead ends before one that touches something shared."""
         marks = self._passed(block, is_done=False)
+        if ahead and block.is_done:
+            marks += self._stop(str(DONE), [])
         block = block.resolved
+        if ahead and block.number not in self.ahead:
+            marks += self._stop(str(block.number), self._stored(block))
         if block.number in self.entries:
             return marks + _code(f"__pc = {block.number}\ncontinue")
         return marks + self._block(block)
@@ -322,13 +324,21 @@ class _Writer:
             parts = [*what, _expression(str(DONE)), _expression("()")]
             return ast.Return(ast.Tuple(parts, ast.Load()))
         to = to.resolved
-        bound = to.bound or frozenset()
-        stored = [
+        stored = ast.Tuple(self._stored(to), ast.Load())
+        return ast.Return(ast.Tuple([*what, _expression(str(to.number)), stored], ast.Load()))
+
+    def _stop(self, number: str, stored: list[ast.expr]) -> list[ast.stmt]:
+        """Write the end of running ahead: the micro-step ended at the ``yield`` before."""
+        parts = [_expression("__label"), _expression(number), ast.Tuple(stored, ast.Load())]
+        leave = ast.Return(ast.Tuple(parts, ast.Load()))
+        return [ast.If(_expression("__ahead"), [leave], [])]
+
+    def _stored(self, block: Block) -> list[ast.expr]:
+        bound = block.bound or frozenset()
+        return [
             _expression(n if n in bound else f"locals().get({n!r}, __unbound__)")
-            for n in self.names[to.number]
+            for n in self.names[block.number]
         ]
-        parts = [*what, _expression(str(to.number)), ast.Tuple(stored, ast.Load())]
-        return ast.Return(ast.Tuple(parts, ast.Load()))
 
     def _marked(self, body: Iterable[ast.stmt]) -> list[ast.stmt]:
         """Return statements, each after a note of its line; returns become those of a flow."""
@@ -338,6 +348,21 @@ class _Writer:
                 continue
             found += [_mark(node, self.file), _Marks(self.file).visit(node)]
         return found
+
+
+def _goes_on(block: Block) -> bool:
+    """Whether what comes after a block is decided by locals, and is no ``yield`` or call."""
+    end = block.end
+    inside = [part for node in block.body for part in ast.walk(node)]
+    if block.receives is not None or any(isinstance(one, ast.Return) for one in inside):
+        return False
+    returns_nothing = isinstance(end, Return) and end.value is None
+    return isinstance(end, Goto | Branch) or (returns_nothing and not block.is_done)
+
+
+def _is_length_of_rows(node: ast.AST) -> bool:
+    """Whether this is the ``len(__rows0)`` that a ``for`` became."""
+    return isinstance(node, ast.Call) and ast.unparse(node).startswith("len(__rows")
 
 
 class _Marks(ast.NodeTransformer):

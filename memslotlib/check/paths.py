@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .errors import ModelError
-from .kinds import Symmetric
+from .kinds import Member, Symmetric
 from .packing import Packing
 
 
@@ -57,6 +57,8 @@ class Path(NamedTuple):
 
 class Recorder:
     """The port that notes what a path does, on one packed state, with given first choices."""
+
+    own: Member | None = None
 
     def __init__(self, packing: Packing) -> None:
         self.begin(packing, 0, [], [])

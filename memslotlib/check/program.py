@@ -44,6 +44,8 @@ class Role:
     locals: list[LocalState] = field(default_factory=list)
     numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
     paths: list[Path] = field(default_factory=list)
+    #: Whether it begins after a first ``yield`` that does nothing.
+    is_primed: bool = False
 
 
 class Successor(NamedTuple):
@@ -314,7 +316,7 @@ class Program:
 
     def _start(self, role: Role) -> None:
         instance = self.instances[role.instances[0]]
-        local = self.stepper.guarded(
+        local, role.is_primed = self.stepper.guarded(
             instance.name, lambda: "", lambda: self.stepper.start(instance)
         )
         self.started += self.stepper.lines

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from .errors import CheckError
-from .kinds import Symmetric
+from .kinds import Member, Symmetric
 from .model import Model
 from .program import Program, Successor
 from .shared import Blocked, view
@@ -26,6 +26,7 @@ class _Live:
 
     def __init__(self, codes: list[int]) -> None:
         self.codes = codes
+        self.own: Member | None = None
         self.choices: list[int] = []
         self.marks: list[tuple[str, str]] = []
 
@@ -58,7 +59,7 @@ class Direct:
         for instance, role in zip(model.instances, program.role_of, strict=True):
             generator = instance.start(self.shared)
             # A first yield that nothing shared comes before is where the actor starts.
-            if program.stepper.functions[role.actor.function].prologue == "yield":
+            if role.is_primed:
                 next(generator, None)
             self.running.append(generator)
 
@@ -68,6 +69,7 @@ class Direct:
         Raises CheckError when the generator does something else than the explorer says.
         """
         name = self.program.model.actor_names[chosen.actor]
+        self.port.own = self.program.instances[chosen.actor].member
         self.port.choices = choices(self.program, chosen)
         self.port.marks = []
         try:

@@ -26,7 +26,12 @@ class Blocked(BaseException):
 
 
 class Port(Protocol):
-    """Where the view's reads, writes and choices go; codes, never values."""
+    """Where the view's reads, writes and choices go; codes, never values.
+
+    ``own`` is the member whose step it is; None stands for the first one too.
+    """
+
+    own: Member | None
 
     def read(self, cell: int) -> int:
         """Return the code in a cell."""
@@ -54,15 +59,30 @@ class Shared:
     def choose(self, options: int | Iterable[Any]) -> Any:
         """Return any of ``range(options)``, or any element of an iterable: each is explored.
 
-        With nothing to choose from, the step is not possible.
+        With nothing to choose from, the step is not possible. A set has no order, and a trace
+        would not say which element it chose: ModelError.
         """
         if isinstance(options, int):
             return self._port.choose(_counted(options), None) if options > 0 else self.wait(False)
+        if isinstance(options, set | frozenset):
+            raise ModelError(
+                "a choice among the elements of a set, whose order is not the same in every run: "
+                "sort them"
+            )
         chosen = options.members if isinstance(options, Symmetric) else tuple(options)
         of = options if isinstance(options, Symmetric) else None
         if not chosen:
             return self.wait(False)
+        if of is None and all(isinstance(one, Member) for one in chosen):
+            # Every member's choices are numbered as the first member's that exchanged the two.
+            chosen = tuple(sorted(chosen, key=self._rank))
         return chosen[self._port.choose(_counted(len(chosen)), of)]
+
+    def _rank(self, member: Member) -> int:
+        own = self._port.own
+        if own is None or own.of is not member.of:
+            return member.index
+        return {0: own.index, own.index: 0}.get(member.index, member.index)
 
     def wait(self, condition: object, *, end: bool = False) -> None:
         """Let the micro-step happen only if ``condition`` is true.

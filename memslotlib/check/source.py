@@ -6,8 +6,9 @@ import __future__
 import ast
 import functools
 import inspect
+import linecache
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .errors import ModelError
@@ -64,11 +65,32 @@ def _bare(node: ast.FunctionDef) -> None:
 
 
 def _is_same(function: Callable[..., Any], node: ast.FunctionDef) -> bool:
-    """Whether a function's text, compiled in the same surroundings, is that of its code."""
+    """Whether a function's text, compiled again, is its code.
+
+    First in the same surroundings, which is what a notebook does with each statement of a cell;
+    then with the whole file, since a compiler may look at what else is in it, such as imports.
+    """
     code = function.__code__
-    module = surrounded(node, code.co_freevars, node)
-    compiled = compile(module, "<source>", "exec", future_flags(function), dont_inherit=True)
-    return _said(inner(inner(compiled))) == _said(code)
+    alone = surrounded(node, code.co_freevars, node)
+    compiled = compile(alone, "<source>", "exec", future_flags(function), dont_inherit=True)
+    if _said(inner(inner(compiled))) == _said(code):
+        return True
+    text = "".join(linecache.getlines(code.co_filename, function.__globals__))
+    try:
+        whole = compile(text, "<source>", "exec", future_flags(function), dont_inherit=True)
+    except SyntaxError:
+        return False
+    return any(
+        one.co_firstlineno == code.co_firstlineno and _said(one) == _said(code)
+        for one in _within(whole)
+    )
+
+
+def _within(code: types.CodeType) -> Iterator[types.CodeType]:
+    for one in code.co_consts:
+        if isinstance(one, types.CodeType):
+            yield one
+            yield from _within(one)
 
 
 def _said(code: types.CodeType) -> tuple[object, ...]:

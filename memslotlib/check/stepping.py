@@ -56,39 +56,40 @@ class Stepper:
         self.lines: list[tuple[str, int]] = []
         self.functions: dict[Callable[..., Any], Lowered] = {}
 
-    def start(self, instance: Instance) -> LocalState:
-        """Return the local state before an actor's first micro-step."""
+    def start(self, instance: Instance) -> tuple[LocalState, bool]:
+        """Return the local state before an actor's first micro-step.
+
+        And whether that is after a first ``yield`` that nothing shared comes before.
+        """
         member = () if instance.member is None else (instance.member,)
         arguments = (self.shared, *member, *instance.actor.arguments)
         code, block, saved = self._called(instance.actor.function, arguments, {})
         self.functions[instance.actor.function] = code  # Perhaps a method, of this function.
-        if code.prologue:
-            out = code.run(0, saved, None)
-            block, saved = out[1:] if len(out) == 3 else (DONE, ())
-        return _trimmed([Frame(code, block, saved)])
+        out = code.run(0, saved, None, True) if code.runs_ahead else (None, block, saved)
+        is_primed = out[1] in code.leading
+        if is_primed:
+            out = code.run(out[1], out[2], None)
+        if len(out) == 1:
+            return (), False
+        return _trimmed([Frame(code, out[1], out[2])]), is_primed
 
     def step(self, local: LocalState) -> Moved:
         """Make one micro-step from ``local``; Blocked when it waits."""
         self.lines.clear()
         stack = list(local[:-1])
         code, block, saved = local[-1]
-        sent, begins = None, False
+        sent = None
         while True:
             out = (None,) if block == DONE else code.run(block, saved, sent)
             sent = None
-            if len(out) == 3 and begins:
-                _, block, saved = out
-                begins = False
-            elif len(out) == 3:
+            if len(out) == 3:
                 stack.append(Frame(code, out[1], out[2]))
                 return Moved(_trimmed(stack), out[0])
-            elif len(out) == 5:
+            if len(out) == 5:
                 stack.append(Frame(code, out[3], out[4]))
                 code, block, saved = self._called(*out[:3])
-                # The code before the first micro-step has an entry of its own after it.
-                begins = code.prologue == "code"
             elif stack:
-                sent, begins = out[0], False
+                sent = out[0]
                 code, block, saved = stack.pop()
             else:
                 return Moved((), None)

@@ -429,7 +429,7 @@ def test_the_lines_of_the_last_step_are_noted():
 
     model = model_of(actor)
     stepper = Stepper(model, view(model, Script([0, 0], 0)))
-    moved = stepper.step(stepper.start(model.instances[0]))
+    moved = stepper.step(stepper.start(model.instances[0])[0])
 
     first = actor.__code__.co_firstlineno
     assert [line - first for _, line in stepper.lines] == [1, 2]
@@ -448,7 +448,7 @@ def test_the_key_of_a_local_state_is_hashable_and_names_function_and_block():
     model = model_of(actor)
     shared = view(model, Script([2, 0], 0))
     stepper = Stepper(model, shared)
-    moved = stepper.step(stepper.start(model.instances[0]))
+    moved = stepper.step(stepper.start(model.instances[0])[0])
 
     ((function, block, values),) = frozen(moved.local, None, shared)
     assert function is actor

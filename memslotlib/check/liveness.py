@@ -8,8 +8,10 @@ sound and only makes more states; that is what happens for constructs that are r
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -18,14 +20,30 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def loaded(node: ast.AST | None) -> Names:
+def _once(find: Callable[[Any], Names]) -> Callable[[ast.AST | None], Names]:
+    """Keep what was found about a node with the node: it is asked for again and again."""
+    name = f"_{find.__name__}"
+
+    @functools.wraps(find)
+    def found(node: ast.AST | None) -> Names:
+        if node is None:
+            return NONE
+        known: Names | None = node.__dict__.get(name)
+        if known is None:
+            known = find(node)
+            setattr(node, name, known)
+        return known
+
+    return found
+
+
+@_once
+def loaded(node: ast.AST) -> Names:
     """Return the names that evaluating ``node`` may read, those of nested functions included.
 
     >>> sorted(loaded(ast.parse("any(a[i] for i in rows)")))
     ['a', 'any', 'rows']
     """
-    if node is None:
-        return NONE
     if isinstance(node, ast.Name):
         return frozenset({node.id}) if isinstance(node.ctx, ast.Load | ast.Del) else NONE
     if isinstance(node, _COMPREHENSIONS):
@@ -40,10 +58,9 @@ def loaded(node: ast.AST | None) -> Names:
     return _all(ast.iter_child_nodes(node))
 
 
-def stored(node: ast.AST | None) -> Names:
+@_once
+def stored(node: ast.AST) -> Names:
     """Return the names that ``node`` binds, or may bind."""
-    if node is None:
-        return NONE
     if isinstance(node, ast.Name):
         return NONE if isinstance(node.ctx, ast.Load) else frozenset({node.id})
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -245,25 +245,27 @@ class _Writer:
             names = self.names[number]
             if not names:
                 continue
-            body = _code(f"({', '.join(names)},) = __saved")
+            targets = ast.Tuple([ast.Name(name, ast.Store()) for name in names], ast.Store())
+            body: list[ast.stmt] = [ast.Assign([targets], _name("__saved"))]
             bound = self.flow.blocks[number].bound
             maybe = [] if bound is None else [n for n in names if n not in bound]
             for name in maybe:
-                body += _code(f"if {name} is __unbound__: del {name}")
-            found = [ast.If(_expression(f"__pc == {number}"), body, found)]
+                is_unbound = ast.Compare(_name(name), [ast.Is()], [_name("__unbound__")])
+                body.append(ast.If(is_unbound, [ast.Delete([ast.Name(name, ast.Del())])], []))
+            found = [ast.If(_compared("__pc", ast.Eq(), number), body, found)]
         return found
 
     def _dispatch(self, numbers: list[int]) -> list[ast.stmt]:
         if len(numbers) == 1:
             return self._block(self.flow.blocks[numbers[0]])
         half = len(numbers) // 2
-        test = _expression(f"__pc < {numbers[half]}")
+        test = _compared("__pc", ast.Lt(), numbers[half])
         return [ast.If(test, self._dispatch(numbers[:half]), self._dispatch(numbers[half:]))]
 
     def _block(self, block: Block) -> list[ast.stmt]:
         body: list[ast.stmt] = []
         if block.receives is not None:
-            receive = ast.Assign([block.receives], _expression("__sent"))
+            receive = ast.Assign([block.receives], _name("__sent"))
             body.append(ast.copy_location(receive, block.receives))
         body += self._marked(block.body)
         return body + self._end(block)
@@ -286,25 +288,25 @@ class _Writer:
             label = end.label or ast.Constant(None)
             if end.to.resolved.number not in self.ahead or end.to.is_done:
                 return [*marks, self._leave(end.to, [label])]
-            begin = ast.Assign([ast.Name("__label", ast.Store())], label)
-            jump = f"__ahead = True\n__pc = {end.to.resolved.number}\ncontinue"
-            return [*marks, ast.copy_location(begin, label), *_code(jump)]
+            begin = ast.copy_location(_set("__label", label), label)
+            run_on = _set("__ahead", ast.Constant(True))
+            return [*marks, begin, run_on, *_jump(end.to.resolved.number)]
         if isinstance(end, Call):
             return [*self._passed(end.to), *marks, self._leave(end.to, _call(end.call))]
         if ahead:
-            marks += self._stop(str(DONE), [])
+            marks += self._stop(DONE, [])
         return [*marks, _Marks(self.file).visit(ast.Return(end.value))]
 
     def _goto(self, block: Block, ahead: bool = False) -> list[ast.stmt]:
         """Write the way to a block; running ahead ends before one that touches something shared."""
         marks = self._passed(block, is_done=False)
         if ahead and block.is_done:
-            marks += self._stop(str(DONE), [])
+            marks += self._stop(DONE, [])
         block = block.resolved
         if ahead and block.number not in self.ahead:
-            marks += self._stop(str(block.number), self._stored(block))
+            marks += self._stop(block.number, self._stored(block))
         if block.number in self.entries:
-            return marks + _code(f"__pc = {block.number}\ncontinue")
+            return marks + _jump(block.number)
         return marks + self._block(block)
 
     def _passed(self, block: Block, *, is_done: bool = True) -> list[ast.stmt]:
@@ -321,22 +323,22 @@ class _Writer:
         In this order, since what a label or an argument binds is among the locals.
         """
         if to.is_done:
-            parts = [*what, _expression(str(DONE)), _expression("()")]
+            parts = [*what, ast.Constant(DONE), ast.Tuple([], ast.Load())]
             return ast.Return(ast.Tuple(parts, ast.Load()))
         to = to.resolved
         stored = ast.Tuple(self._stored(to), ast.Load())
-        return ast.Return(ast.Tuple([*what, _expression(str(to.number)), stored], ast.Load()))
+        return ast.Return(ast.Tuple([*what, ast.Constant(to.number), stored], ast.Load()))
 
-    def _stop(self, number: str, stored: list[ast.expr]) -> list[ast.stmt]:
+    def _stop(self, number: int, stored: list[ast.expr]) -> list[ast.stmt]:
         """Write the end of running ahead: the micro-step ended at the ``yield`` before."""
-        parts = [_expression("__label"), _expression(number), ast.Tuple(stored, ast.Load())]
+        parts = [_name("__label"), ast.Constant(number), ast.Tuple(stored, ast.Load())]
         leave = ast.Return(ast.Tuple(parts, ast.Load()))
-        return [ast.If(_expression("__ahead"), [leave], [])]
+        return [ast.If(_name("__ahead"), [leave], [])]
 
     def _stored(self, block: Block) -> list[ast.expr]:
         bound = block.bound or frozenset()
         return [
-            _expression(n if n in bound else f"locals().get({n!r}, __unbound__)")
+            _name(n) if n in bound else _expression(f"locals().get({n!r}, __unbound__)")
             for n in self.names[block.number]
         ]
 
@@ -410,13 +412,8 @@ def _with_mark(node: ast.stmt, file: str) -> list[ast.stmt]:
 
 
 def _mark(node: ast.AST, file: str) -> ast.stmt:
-    mark = _code("__at__(0)")[0]
-    assert isinstance(mark, ast.Expr)
-    assert isinstance(mark.value, ast.Call)
-    mark.value.args = [ast.Constant((file, getattr(node, "lineno", 0)))]  # type: ignore[arg-type]
-    for one in ast.walk(mark):
-        ast.copy_location(one, node)
-    return mark
+    place = ast.Constant((file, getattr(node, "lineno", 0)))  # type: ignore[arg-type]
+    return ast.copy_location(ast.Expr(ast.Call(_name("__at__"), [place], [])), node)
 
 
 def _call(node: ast.Call) -> list[ast.expr]:
@@ -428,17 +425,26 @@ def _call(node: ast.Call) -> list[ast.expr]:
     return [node.func, ast.Tuple(node.args, ast.Load()), keywords]
 
 
-def _code(text: str) -> list[ast.stmt]:
-    body = ast.parse(text).body
-    for node in body:
-        for one in ast.walk(node):
-            for place in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
-                if hasattr(one, place):
-                    delattr(one, place)
-    return body
+def _name(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _set(name: str, value: ast.expr) -> ast.stmt:
+    return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+def _jump(number: int) -> list[ast.stmt]:
+    return [_set("__pc", ast.Constant(number)), ast.Continue()]
+
+
+def _compared(name: str, how: ast.cmpop, number: int) -> ast.expr:
+    return ast.Compare(_name(name), [how], [ast.Constant(number)])
 
 
 def _expression(text: str) -> ast.expr:
-    node = _code(text)[0]
-    assert isinstance(node, ast.Expr)
-    return node.value
+    node = ast.parse(text, mode="eval").body
+    for one in ast.walk(node):
+        for place in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
+            if hasattr(one, place):
+                delattr(one, place)
+    return node

@@ -143,7 +143,7 @@ class KeepsAll(flow.Builder):
     def _find_live(self, parameters):
         super()._find_live(parameters)
         for block in self.blocks:
-            block.live = self.locals
+            block.live = self.locals - {"inner"}  # A function is not kept.
 
 
 def same_behaviour(one, other, *, states_max=150):

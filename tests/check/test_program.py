@@ -331,7 +331,7 @@ def test_local_states_beyond_the_bits_are_found_out_and_widening_makes_room():
     found = reached(program, 400)
 
     assert program.local_bits == [10]
-    assert len(found) == len(program.roles[0].locals) == 302
+    assert len(found) == len(program.roles[0].locals) == 301
 
 
 def test_fitting_packs_the_local_states_tighter_and_changes_no_transition():

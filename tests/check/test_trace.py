@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memslotlib.check import (
+    Actor,
     Array,
     CheckError,
     Int,
@@ -169,7 +170,7 @@ def test_numbers_of_steps_are_aligned():
 
 
 def test_values_after_so_many_steps_and_before_the_first():
-    trace = explored(talkative, properties=[never("a")]).trace()
+    trace = explored(talkative, properties=[never("a"), never("b")]).trace()
 
     assert [trace.values(n) for n in range(4)] == [
         {"x": 0, "y": 0}, {"x": 1, "y": 0}, {"x": 0, "y": 1}, {"x": 0, "y": 3}
@@ -285,8 +286,6 @@ def test_choices_of_a_step_are_those_of_its_own_actor():
         other = m.choose(CPU)
         m.seen[other] = 1
         yield
-
-    from memslotlib.check import Actor
 
     variables = {"x": Int(3), "seen": Array(Int(2), CPU)}
     program = Program(Model("m", variables, [Actor(actor, per=CPU)]))

@@ -26,11 +26,12 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define LOAD_NUMERATOR 7
 #define LOAD_DENOMINATOR 10
 #define TABLE_SLOTS_FIRST (1u << 14)
-#define QUEUE_SLOTS_FIRST (1u << 14)
 /* Places behind the table's last one, for entries that its end pushes along. */
 #define TABLE_TAIL 1024
 /* Of these the last ones stay empty; searches look at eight places at once. */
 #define TABLE_STOP 16
+/* Entries that a bigger table might put before where they were. */
+#define TABLE_HEAD 4096
 /* States whose successors are gathered before any is looked up: memory answers meanwhile. */
 #define BATCH_STATES 96
 /* Choices within one step: Python refuses more. */
@@ -43,26 +44,20 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define MEMO_SLOTS_MAX (1u << 22)
 #define HUGE_BYTES (2u << 20)
 
-static void *map_bytes(u64 bytes)
+/* Address space for up to so many bytes, or for as many as can be had: memory comes with the first
+ * touch of each page. In big pages but for the beginning, which small searches do not leave. */
+static void *reserve(u64 *bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (; *bytes >= HUGE_BYTES; *bytes /= 2) {
+        void *memory = mmap(NULL, *bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (memory == MAP_FAILED)
-        return NULL;
-    if (bytes >= HUGE_BYTES)
-        madvise(memory, bytes, MADV_HUGEPAGE);
-    return memory;
-}
-
-static void *grow_map(void *old, u64 bytes_before, u64 bytes)
-{
-    void *memory = mremap(old, bytes_before, bytes, MREMAP_MAYMOVE);
-
-    if (memory == MAP_FAILED)
-        return NULL;
-    if (bytes >= HUGE_BYTES)
-        madvise(memory, bytes, MADV_HUGEPAGE);
-    return memory;
+        if (memory != MAP_FAILED) {
+            madvise((char *)memory + HUGE_BYTES, *bytes - HUGE_BYTES, MADV_HUGEPAGE);
+            return memory;
+        }
+    }
+    return NULL;
 }
 
 /* An entry of the memo: kind in bits 0-1, a leaf or a list above, 0 where nothing is known. */
@@ -140,7 +135,7 @@ static u64 grown(u64 slots)
 {
     if (slots < 1u << 18)
         return 4 * slots;
-    return slots < 1u << 23 ? 2 * slots : slots / 4 * 7;
+    return slots < 1u << 22 ? 2 * slots : slots / 4 * 7;
 }
 
 static inline u64 place_of(u64 hash, u64 slots)
@@ -218,10 +213,10 @@ int walker_can_be_fast(void)
 
 int walker_begin(walker *w, const u64 *initial)
 {
-    w->queue_slots = QUEUE_SLOTS_FIRST;
-    w->queue = map_bytes(8 * w->words * w->queue_slots);
+    w->queue_bytes = w->table_bytes = w->memory_max_bytes + 2 * HUGE_BYTES;
+    w->queue = reserve(&w->queue_bytes);
+    w->table = reserve(&w->table_bytes);
     w->table_slots = TABLE_SLOTS_FIRST;
-    w->table = map_bytes(8 * (w->table_slots + TABLE_TAIL));
     w->out_slots = 1u << 12;
     w->out = malloc(8 * (w->words + 1) * w->out_slots);
     w->memo_slots = MEMO_SLOTS_FIRST;
@@ -269,9 +264,9 @@ int walker_sample(walker *w, const u64 *initial, u64 *seed, u32 steps_max, u32 *
 void walker_end(walker *w)
 {
     if (w->queue)
-        munmap(w->queue, 8 * w->words * w->queue_slots);
+        munmap(w->queue, w->queue_bytes);
     if (w->table)
-        munmap(w->table, 8 * (w->table_slots + TABLE_TAIL));
+        munmap(w->table, w->table_bytes);
     free(w->out);
     free(w->memo);
     free(w->lists);

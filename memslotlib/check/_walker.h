@@ -74,8 +74,9 @@ typedef struct {
 
     /* The walker's own. */
     uint64_t *queue;
-    uint64_t queue_slots;
+    uint64_t queue_bytes;
     uint64_t *table;
+    uint64_t table_bytes;
     uint64_t table_slots;
     uint64_t *out;
     uint64_t out_slots;

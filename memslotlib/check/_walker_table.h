@@ -1,37 +1,48 @@
 /* The table of known states and the queue of all of them, in the order in which they were found. */
 
-/* Enter every old entry into a bigger table. Entries lie in the order of their hashes, and so do
-   their new places: both tables are passed through once, and what was read is given back. */
+/* Where an entry goes that is in the table. */
+static inline u64 NAME(home)(u64 entry, u64 slots)
+{
+#if W == 1
+    u64 key = entry - 1;
+
+    return place_of(NAME(hash)(&key), slots);
+#else
+    return place_of(entry, slots);
+#endif
+}
+
+static inline void NAME(put)(u64 *table, u64 entry, u64 slots)
+{
+    u64 p = NAME(home)(entry, slots);
+
+    while (table[p])
+        p++;
+    table[p] = entry;
+}
+
+/* Make the table bigger where it is. Entries lie in the order of their hashes, so each goes to
+   behind where it was: from the last one to the first nothing is overwritten, but for the first few,
+   which are taken out before. */
 static int NAME(grow_table)(walker *w)
 {
-    u64 before = w->table_slots, *old = w->table, done = 0;
-    u64 slots = grown(before);
-    u64 *table = map_bytes(8 * (slots + TABLE_TAIL));
+    u64 before = w->table_slots, slots = grown(before), *table = w->table, head[TABLE_HEAD];
 
-    if (!table)
+    if (8 * (slots + TABLE_TAIL) > w->table_bytes || slots >> 32)
         return 0;
-    for (u64 i = 0; i < before + TABLE_TAIL; i++) {
-        u64 x = old[i], p;
+    memcpy(head, table, sizeof head);
+    memset(table, 0, sizeof head);
+    for (u64 i = before + TABLE_TAIL; i-- > TABLE_HEAD;) {
+        u64 x = table[i];
 
         if (x) {
-#if W == 1
-            u64 key = x - 1;
-
-            p = place_of(NAME(hash)(&key), slots);
-#else
-            p = place_of(x, slots);
-#endif
-            while (table[p])
-                p++;
-            table[p] = x;
-        }
-        if (8 * (i + 1 - done) == 8 * HUGE_BYTES) {
-            madvise(old + done, 8 * HUGE_BYTES, MADV_DONTNEED);
-            done = i + 1;
+            table[i] = 0;
+            NAME(put)(table, x, slots);
         }
     }
-    munmap(old, 8 * (before + TABLE_TAIL));
-    w->table = table;
+    for (u64 i = 0; i < TABLE_HEAD; i++)
+        if (head[i])
+            NAME(put)(table, head[i], slots);
     w->table_slots = slots;
     return 1;
 }
@@ -42,17 +53,9 @@ static int NAME(make_room)(walker *w, u64 more)
     while ((w->states + more) * LOAD_DENOMINATOR > w->table_slots * LOAD_NUMERATOR)
         if (!NAME(grow_table)(w))
             return 0;
-    /* One place more than states: what turns out to be known is written there first. */
-    while (w->states + more + 1 > w->queue_slots) {
-        u64 *queue = grow_map(w->queue, 8 * W * w->queue_slots, 16 * W * w->queue_slots);
-
-        if (!queue)
-            return 0;
-        w->queue = queue;
-        w->queue_slots *= 2;
-    }
     w->memory_bytes = 8 * (w->table_slots + TABLE_TAIL) + 8 * W * w->states;
-    return 1;
+    /* One place more than states: what turns out to be known is written there first. */
+    return 8 * W * (w->states + more + 1) <= w->queue_bytes;
 }
 
 /* The first place from p on that is empty, or may hold the state: certainly with one word, and with
@@ -149,7 +152,6 @@ static int NAME(enter)(walker *w, u64 n)
             w->states = states;
             if (!NAME(grow_table)(w))
                 return 0;
-            table = w->table;
             slots = w->table_slots;
             last = slots + TABLE_TAIL - TABLE_STOP;
             i--;

@@ -58,12 +58,14 @@ class NativeEngine:
         self._buffers: tuple[Any, ...] = ()
         # With partial order, what is known of futures is in terms of this packing.
         self._is_fitted = known is not None
+        self._memory_bytes = int(available_bytes() * MEMORY_SHARE)
         self._begin()
 
     def run(self, bounds: Bounds, is_enough: Callable[[Counts], bool] | None = None) -> None:
         """Explore breadth first until done, a bound is reached, or ``is_enough`` says so."""
         self._until = None if bounds.seconds is None else time.monotonic() + bounds.seconds
-        self._memory_bytes = bounds.memory_bytes or int(available_bytes() * MEMORY_SHARE)
+        if bounds.memory_bytes is not None:
+            self._memory_bytes = bounds.memory_bytes
         ended = None
         while ended is None:
             try:
@@ -152,7 +154,8 @@ class NativeEngine:
         self._words = program.packing.words
         walker = self._walker = ffi.new("walker *")
         walker.words = self._words
-        walker.states_max = walker.memory_max_bytes = (1 << 64) - 1
+        walker.states_max = (1 << 64) - 1
+        walker.memory_max_bytes = self._memory_bytes
         walker.actor_count = len(program.instances)
         walker.predicate_count = len(program.model.predicates)
         self._actors = ffi.new("walker_actor[]", len(program.instances))

@@ -36,6 +36,10 @@ UNBOUND = type("Unbound", (), {"__repr__": lambda self: "unbound"})()
 _HELPERS = ("__at__", "__sequence__", "__unbound__")
 
 
+#: What runs through something, and may read a shared array that a local variable stands for.
+_ITERATING = (ast.For, ast.comprehension, ast.Starred, ast.In, ast.NotIn, ast.With, ast.Match)
+
+
 class NotGeneratorError(Exception):
     """Something other than a generator function was called by ``yield from``."""
 
@@ -228,6 +232,8 @@ class _Writer:
         # The shared state may come as any parameter, and what is read of it may be any local.
         own = {name for name in self.flow.locals if not name.startswith(("__rows", "__position"))}
         for part in [one for node in (*block.body, *block.asked) for one in ast.walk(node)]:
+            if isinstance(part, _ITERATING) or _is_unpacking(part):
+                return False
             if isinstance(part, (ast.Call, *FUNCTIONS)) and not _is_length_of_rows(part):
                 return False
             if isinstance(part, ast.Attribute | ast.Subscript):
@@ -360,6 +366,16 @@ def _goes_on(block: Block) -> bool:
         return False
     returns_nothing = isinstance(end, Return) and end.value is None
     return isinstance(end, Goto | Branch) or (returns_nothing and not block.is_done)
+
+
+def _is_unpacking(node: ast.AST) -> bool:
+    """Whether an assignment takes something apart that is not written down as its parts."""
+    if not isinstance(node, ast.Assign):
+        return False
+    inside = [part for target in node.targets for part in ast.walk(target)]
+    taken = sum(isinstance(part, ast.Tuple | ast.List) for part in inside)
+    is_written = isinstance(node.value, ast.Tuple | ast.List) and taken <= len(node.targets)
+    return taken > 0 and not is_written
 
 
 def _is_length_of_rows(node: ast.AST) -> bool:

@@ -22,6 +22,8 @@ from .model import Instance, Model, Step
 from .shared import Blocked, Elements, Shared
 
 _PLAIN = frozenset({int, str, bytes, type(None), type(UNBOUND)})
+#: A micro-step that runs more lines is taken for one that does not end.
+LINES_MAX = 1_000_000
 _NAMED = (types.BuiltinFunctionType, types.FunctionType, types.ModuleType, type, Step, Symmetric)
 #: Files whose lines say nothing about a model: the explorer's own, and the standard library's.
 _OWN = frozenset(map(str, Path(__file__).parent.glob("*.py"))) - {
@@ -108,8 +110,15 @@ class Stepper:
     def _lowered(self, function: Callable[..., Any]) -> Lowered:
         found = self.functions.get(function)
         if found is None:
-            found = self.functions[function] = lower(function, self.lines.append)
+            found = self.functions[function] = lower(function, self._note)
         return found
+
+    def _note(self, line: tuple[str, int]) -> None:
+        """Note a line that runs: the only place where a loop without a ``yield`` comes by."""
+        self.lines.append(line)
+        if len(self.lines) > LINES_MAX:
+            where = "{}:{}".format(*line)
+            raise ModelError(f"a micro-step of over {LINES_MAX:,} lines: no end", where=where)
 
     def guarded(self, actor: str, state: Callable[[], str], run: Callable[[], Any]) -> Any:
         """Call ``run``; whatever goes wrong in it becomes a ModelError with its place."""

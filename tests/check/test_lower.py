@@ -71,11 +71,11 @@ def test_a_lowered_actor_does_what_its_generator_does(text, codes, choices):
 @settings(max_examples=40)
 @given(written(), CODES, st.integers(0, 1 << 40), st.randoms(use_true_random=False))
 def test_a_step_depends_on_the_stored_state_alone_and_not_on_what_ran_before(
-    text, codes, choices, random
+    text, codes, choices, rng
 ):
     run = Run(load(text).actor0, codes, choices)
 
-    for visit in random.sample(run.visits, len(run.visits)) * 2:
+    for visit in rng.sample(run.visits, len(run.visits)) * 2:
         after = visit.after
         assert visit.again() == visit.first
         assert visit.after == after
@@ -113,6 +113,12 @@ def test_a_step_depends_on_the_stored_state_alone_and_not_on_what_ran_before(
         ["for a in b'ab':", "    yield a"],
         ["for a, *b in ((1, 2), (0, 1)):", "    m.x = a", "    yield", "    m.y = len(b) - 1"],
         ["part = 1", "yield", "m.x = part", "yield"],
+        ["d = m.z", "yield", "a, b = d", "while a:", "    yield", "    a = 0"],
+        ["d = m.z", "yield", "a, (b, c) = 1, d", "if b: yield 'b'"],
+        ["d = m.z", "yield", "a = 0", "for b in d: a = a + b", "if a: yield a"],
+        ["d = m.z", "yield", "a = [b for b in d]", "if 2 in d: yield 'two'"],
+        ["d = m.z", "yield", "a = [*d]", "if a: yield 'two'"],
+        ["for a, b in (m.z, m.z):", "    m.x = a", "    yield"],
         ["return (yield from early(m, 0))"],
     ],
 )  # fmt: skip

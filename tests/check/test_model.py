@@ -304,6 +304,8 @@ def test_a_step_can_take_the_place_of_another_one():
     fault = with_properties().with_step(plain_step, step(other_plain))
 
     assert labels(fault)[1][0] == {"x": (0, 3)}
+    longer = with_properties().with_step(long_step, step(other_long))
+    assert labels(longer)[0] == ["plain", "only", "long"]
 
 
 @pytest.mark.parametrize(

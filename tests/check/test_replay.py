@@ -87,7 +87,7 @@ def test_every_trace_is_replayed_from_its_string(seed, symmetry):
 
 @settings(max_examples=25)
 @given(written(tame=True, actors=2), st.randoms(use_true_random=False))
-def test_random_runs_of_random_actors_come_to_the_same_states_as_their_generators(text, random):
+def test_random_runs_of_random_actors_come_to_the_same_states_as_their_generators(text, rng):
     module = load(text)
     program = Program(written_model(module.actor0, module.actor1))
     moves, state = [], program.initial
@@ -98,7 +98,7 @@ def test_random_runs_of_random_actors_come_to_the_same_states_as_their_generator
             break
         if not options:
             break
-        chosen = random.choice(options)
+        chosen = rng.choice(options)
         moves.append((chosen.actor, chosen.choice))
         state = chosen.state
 

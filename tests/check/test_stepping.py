@@ -221,6 +221,27 @@ def test_somebody_elses_member_is_not_kept():
     assert error.what.startswith("local variable other of actor keeps cpu")
 
 
+@pytest.mark.parametrize(
+    ("use", "what"),
+    [
+        (lambda me: me == 0, "cpu0 is compared with 0: members of cpu are interchangeable"),
+        (lambda me: me + 1, "TypeError: unsupported operand"),
+        (lambda me: [1, 2][me], "TypeError: list indices must be integers"),
+    ],
+)
+def test_a_member_is_no_number(use, what):
+    def actor(m, me):
+        m.x = 1 if use(me) else 2
+        yield
+
+    error = refused(Actor(actor, per=CPU))
+
+    assert error.what.startswith(what)
+    assert error.actor == "actor0"
+    assert error.state == "x=0 y=0"
+    assert error.where == f"{__file__}:{use.__code__.co_firstlineno}"
+
+
 def local_states(actor, **more):
     (role,) = explored(actor, **more).program.roles
     return len(role.locals)

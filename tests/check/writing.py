@@ -74,13 +74,15 @@ class Writer:
             "m.y",
             f"m.z[{self.pick(0, 1)}]",
         ]
-        kinds = ["leaf"] * 4
+        kinds = ["leaf"] * 4 + ["array"]
         if depth:
             kinds += ["sum", "choose", "compare", "walrus", "list", "lambda", "if", "element"]
             kinds += ["nested"] * 2 if self.nested else []
         kind = self.pick(*kinds)
         if kind == "leaf":
             return str(self.pick(*leaves))
+        if kind == "array":
+            return str(self.pick("(1 in d)", "len([i for i in d if i])", "d[0]", "[*d][1]"))
         one = self.value(depth - 1)
         if kind == "choose":
             return "m.choose(2)"
@@ -148,6 +150,8 @@ class Writer:
                 "    m.y = inner() % 2",
             ],
             [f"for {self.name()} in range(m.choose(2)):", *_indented(self._write(0, False))],
+            [f"for {self.name()} in d:", f"    {self.name()} = 2"],
+            [f"{self.name()}, {self.name()} = d"],
             ["pass"],
         ]
         if self.is_helper:
@@ -256,6 +260,7 @@ class Writer:
             top = ["def peek():", f"    return {peek}", "def bump(k=1):", "    nonlocal b"]
             top += [f"    b = (b + k + {bump}) % 3", "    return b"]
             self.nested = ["peek", "bump"]
+        bound = ["d = m.z", *bound]
         body = self.block(3)
         if not any("yield" in line for line in body):
             body = self.pick([*body, "yield"], ["yield 'only'", *body])

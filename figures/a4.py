@@ -88,6 +88,6 @@ def markdown(text: str) -> str:
     text = text.replace("``", "`")
     blocks = []
     for block in text.split("\n\n"):
-        is_code = block.startswith(">>>") or block.startswith("    ")
+        is_code = block.startswith((">>>", "    "))
         blocks.append(f"```python\n{inspect.cleandoc(block)}\n```" if is_code else block)
     return "\n\n".join(blocks).replace("::\n", ":\n")

@@ -22,8 +22,8 @@ static inline void NAME(put)(u64 *table, u64 entry, u64 slots)
 }
 
 /* Make the table bigger where it is. Entries lie in the order of their hashes, so each goes to
-   behind where it was: from the last one to the first nothing is overwritten, but for the first few,
-   which are taken out before. */
+   behind where it was: from the last one to the first nothing is overwritten, but for the first
+   few, which are taken out before. */
 static int NAME(grow_table)(walker *w)
 {
     u64 before = w->table_slots, slots = grown(before), *table = w->table, head[TABLE_HEAD];

@@ -52,6 +52,43 @@ def increment(threads: int = 2) -> Model:
     )
 
 
+def _resource_manager(m: Any, me: Any) -> Any:
+    while True:
+        what = m.choose(("prepare", "abort", "receive commit", "receive abort"))
+        if what == "prepare":
+            m.wait(m.state[me] == "working")
+            m.state[me] = "prepared"
+            m.sent_prepared[me] = True
+        elif what == "abort":
+            m.wait(m.state[me] == "working")
+            m.state[me] = "aborted"
+        elif what == "receive commit":
+            m.wait(m.sent_commit)
+            m.state[me] = "committed"
+        else:
+            m.wait(m.sent_abort)
+            m.state[me] = "aborted"
+        yield what
+
+
+def _transaction_manager(m: Any, rm: Symmetric) -> Any:
+    while True:
+        what = m.choose(("receive prepared", "commit", "abort"))
+        m.wait(m.decided == "no")
+        if what == "receive prepared":
+            who = m.choose(rm)
+            m.wait(m.sent_prepared[who])
+            m.seen_prepared[who] = True
+        elif what == "commit":
+            m.wait(all(m.seen_prepared))
+            m.decided = "committed"
+            m.sent_commit = True
+        else:
+            m.decided = "aborted"
+            m.sent_abort = True
+        yield what
+
+
 def two_phase_commit(managers: int = 3) -> Model:
     """Resource managers and a transaction manager agree to commit or to abort.
 
@@ -59,41 +96,6 @@ def two_phase_commit(managers: int = 3) -> Model:
     resource managers; 8,832 states for five, 296,448 for seven (TLC; Stateright's example 2pc).
     """
     rm = Symmetric("rm", managers)
-
-    def resource_manager(m: Any, me: Any) -> Any:
-        while True:
-            what = m.choose(("prepare", "abort", "receive commit", "receive abort"))
-            if what == "prepare":
-                m.wait(m.state[me] == "working")
-                m.state[me] = "prepared"
-                m.sent_prepared[me] = True
-            elif what == "abort":
-                m.wait(m.state[me] == "working")
-                m.state[me] = "aborted"
-            elif what == "receive commit":
-                m.wait(m.sent_commit)
-                m.state[me] = "committed"
-            else:
-                m.wait(m.sent_abort)
-                m.state[me] = "aborted"
-            yield what
-
-    def transaction_manager(m: Any) -> Any:
-        while True:
-            what = m.choose(("receive prepared", "commit", "abort"))
-            m.wait(m.decided == "no")
-            if what == "receive prepared":
-                who = m.choose(rm)
-                m.wait(m.sent_prepared[who])
-                m.seen_prepared[who] = True
-            elif what == "commit":
-                m.wait(all(m.seen_prepared))
-                m.decided = "committed"
-                m.sent_commit = True
-            else:
-                m.decided = "aborted"
-                m.sent_abort = True
-            yield what
 
     def is_consistent(m: Any) -> bool:
         states = list(m.state)
@@ -109,7 +111,10 @@ def two_phase_commit(managers: int = 3) -> Model:
             "sent_commit": Flag(),
             "sent_abort": Flag(),
         },
-        [Actor(resource_manager, per=rm), Actor(transaction_manager)],
+        [
+            Actor(_resource_manager, per=rm, name="rm"),
+            Actor(_transaction_manager, rm, name="tm"),
+        ],
         [
             always("consistent", is_consistent),
             sometimes("all commit", lambda m: all(one == "committed" for one in m.state)),

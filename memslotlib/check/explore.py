@@ -200,7 +200,10 @@ class _Judge:
             return Verdict.undetermined(self.bound, states=states)
         if not is_bad:
             return Verdict.holds(bound=self.bound, states=states)
-        trace = trace or (f"never in {states:,} states" if not is_certain else "(no trace asked)",)
+        if not is_certain:
+            trace = (f"never in {states:,} states",)
+        elif not trace:
+            trace = ("the initial state" if self.wants_traces else "(no trace asked)",)
         return Verdict.violated(trace, bound=self.bound, states=states)
 
     def _event(self, one: Property) -> tuple[Hits, Target | None]:

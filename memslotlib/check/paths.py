@@ -58,8 +58,6 @@ class Path(NamedTuple):
 class Recorder:
     """The port that notes what a path does, on one packed state, with given first choices."""
 
-    own: Member | None = None
-
     def __init__(self, packing: Packing) -> None:
         self.begin(packing, 0, [], [])
 
@@ -76,6 +74,7 @@ class Recorder:
         self.counts: list[int] = []
         self.first = -1
         self.is_predicate = False
+        self.own: Member | None = None
 
     def read(self, cell: int) -> int:
         """Return what the path wrote, or the state's code; only the first read is noted."""

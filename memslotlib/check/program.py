@@ -3,11 +3,13 @@
 Trees grow on demand. An engine that meets an unknown path hands the state to
 :meth:`Program.expand`, which runs the actor's Python once for each choice and enters the paths;
 members of a symmetric set share the code that runs, and each gets the path with its own bits. Every
-path runs twice: an actor that does not repeat itself is found out before it makes a wrong count.
+path runs again, as each other member or as itself: an actor that tells members apart, or does not
+repeat itself, is found out before it makes a wrong count.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +21,7 @@ from .model import Actor, Instance, Model, Property, Sort, Variable
 from .packing import Field, Packing, pack
 from .paths import Choice, Mark, Path, Read, Recorder
 from .shared import Blocked, view
-from .stepping import LocalState, Stepper, frozen
+from .stepping import LocalState, Stepper, frozen, stand_in
 
 T = TypeVar("T")
 
@@ -253,30 +255,71 @@ class Program:
         own = state
         if instance.member is not None:
             own = self.packing.swapped(state, instance.member.of, 0, instance.member.index)
-        name = instance.name
-        chosen: list[int] | None = []
-        paths = 0
-        while chosen is not None:
-            path = self._record(role, number, own, chosen, name)
-            following = self.recorder.next_choices()
-            if self._record(role, number, own, chosen, name) != path:
-                self._unrepeatable(path, name, own)
+        paths = self._paths(role, number, own, 0, instance.name)
+        self._confirm(role, number, own, paths, instance.name)
+        for path in paths:
             try:
                 self._enter(role, path)
             except t.ConflictError:
-                self._unrepeatable(path, name, own)
+                self._unrepeatable(path, instance.name, own)
             role.paths.append(path)
-            chosen = following
-            paths += 1
-            nested = sum(isinstance(one, Choice) for one in path.log)
-            if paths > OUTCOMES_MAX or nested > NESTED_MAX:
+        if len(role.locals) > 1 << self.local_bits[self.roles.index(role)]:
+            raise OverflowedError
+
+    def _paths(self, role: Role, number: int, state: int, copy: int, name: str) -> list[Path]:
+        """Run a micro-step of one of a role's instances once for each of its choices."""
+        found: list[Path] = []
+        chosen: list[int] | None = []
+        while chosen is not None:
+            found.append(self._record(role, number, state, chosen, copy, name))
+            chosen = self.recorder.next_choices()
+            nested = sum(isinstance(one, Choice) for one in found[-1].log)
+            if len(found) > OUTCOMES_MAX or nested > NESTED_MAX:
                 raise ModelError(
                     f"a step with over {NESTED_MAX} choices or {OUTCOMES_MAX:,} outcomes",
                     actor=name,
-                    state=self.said(own),
+                    state=self.said(state),
                 )
-        if len(role.locals) > 1 << self.local_bits[self.roles.index(role)]:
-            raise OverflowedError
+        return found
+
+    def _confirm(self, role: Role, number: int, state: int, paths: list[Path], name: str) -> None:
+        """Run it all again: as the other members in its place, or as itself if there are none.
+
+        The first member's paths stand for all of theirs, so each has to come to the same.
+        """
+        expected = Counter(self._came_to(role, path, state, 0) for path in paths)
+        for copy in range(1, len(role.instances)):
+            of = self._member(role, copy).of
+            other = self.packing.swapped(state, of, 0, copy)
+            again = self._paths(role, number, other, copy, name)
+            if Counter(self._came_to(role, path, other, copy) for path in again) == expected:
+                continue
+            if self._paths(role, number, state, 0, name) != paths:
+                self._unrepeatable(paths[0], name, state)
+            raise ModelError(
+                f"members {of[0]} and {of[copy]} of {of.name} are told apart: in each other's "
+                "place, they do different things",
+                where="{}:{}".format(*paths[0].lines[paths[0].first]) if paths[0].lines else "",
+                actor=name,
+                state=self.said(state),
+            )
+        if len(role.instances) == 1 and self._paths(role, number, state, 0, name) != paths:
+            self._unrepeatable(paths[0], name, state)
+
+    def _came_to(self, role: Role, path: Path, state: int, copy: int) -> tuple[object, ...]:
+        """Return what a path led to, in terms of the first member."""
+        if path.kind != t.LEAF:
+            return (path.kind,)
+        for cell, code in path.writes:
+            state = self.packing.put(state, cell, code)
+        if copy:
+            state = self.packing.swapped(state, self._member(role, copy).of, 0, copy)
+        return path.kind, state, path.after, self.marks_of(path.marks)
+
+    def _member(self, role: Role, copy: int) -> Member:
+        member = self.instances[role.instances[copy]].member
+        assert member is not None
+        return member
 
     def _unrepeatable(self, path: Path, name: str, state: int) -> None:
         where = "{}:{}".format(*path.lines[path.first]) if path.lines else ""
@@ -288,17 +331,22 @@ class Program:
             state=self.said(state),
         )
 
-    def _record(self, role: Role, number: int, state: int, chosen: list[int], name: str) -> Path:
+    def _record(
+        self, role: Role, number: int, state: int, chosen: list[int], copy: int, name: str
+    ) -> Path:
         recorder, stepper = self.recorder, self.stepper
         stepper.lines.clear()
         recorder.begin(self.packing, state, chosen, stepper.lines)
+        recorder.own = self.instances[role.instances[copy]].member
         local = role.locals[number]
+        if copy:
+            local = stand_in(local, self._member(role, 0), self._member(role, copy))
         kind, after, label = t.LEAF, 0, None
         try:
             moved = stepper.guarded(
                 name, lambda: self.said(state), lambda: stepper.step(local) if local else _ended()
             )
-            after, label = self._number(role, moved.local, name, state), moved.label
+            after, label = self._number(role, moved.local, name, state, copy), moved.label
         except Blocked as blocked:
             kind = t.END if blocked.is_end else t.BLOCKED
         is_step = kind == t.LEAF
@@ -322,15 +370,18 @@ class Program:
         self.started += self.stepper.lines
         self._number(role, local, instance.name, None)
 
-    def _number(self, role: Role, local: LocalState, name: str, state: int | None) -> int:
-        member = self.instances[role.instances[0]].member
+    def _number(
+        self, role: Role, local: LocalState, name: str, state: int | None, copy: int = 0
+    ) -> int:
+        """Return the number of a local state; -1 for one that only a copy comes to."""
+        member = self.instances[role.instances[copy]].member
         key = self.stepper.guarded(
             name,
             lambda: "" if state is None else self.said(state),
             lambda: frozen(local, member, self.shared),
         )
-        number = role.numbers.get(key)
-        if number is None:
+        number = role.numbers.get(key, -1)
+        if number < 0 and not copy:
             number = role.numbers[key] = len(role.locals)
             role.locals.append(local)
             if hasattr(self, "roots"):

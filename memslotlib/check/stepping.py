@@ -161,6 +161,14 @@ def _is_library(file: str) -> bool:
     return file.startswith(_LIBRARY) and "-packages" not in file
 
 
+def stand_in(local: LocalState, one: Member, other: Member) -> LocalState:
+    """Return a local state of one member as it is of another one."""
+    return tuple(
+        frame._replace(saved=tuple(other if value is one else value for value in frame.saved))
+        for frame in local
+    )
+
+
 def frozen(local: LocalState, own: Member | None, shared: Shared) -> tuple[Any, ...]:
     """Return what tells a local state from another: hashable, without the shared state.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from check.awkward_models import AWKWARD
+from check.random_models import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from check.random_models import random_model
 
 from benchmarks import memslot_like
 from memslotlib.check import Actor, Bounds, Flag, Int, Model, can_always_reach, explore, sample

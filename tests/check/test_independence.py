@@ -67,7 +67,7 @@ def test_an_actor_that_nobody_else_ever_touches_goes_alone():
 
 
 def test_an_actor_whose_write_somebody_will_read_does_not_go_alone():
-    """c is read by the other only in its second step; that it may be is enough."""
+    """C is read by the other only in its second step; that it may be is enough."""
     assert chosen(explored(only_c, first_a_then_b)) == {"first_a_then_b"}
 
 

@@ -213,9 +213,11 @@ int walker_can_be_fast(void)
 
 int walker_begin(walker *w, const u64 *initial)
 {
-    w->queue_bytes = w->table_bytes = w->memory_max_bytes + 2 * HUGE_BYTES;
-    w->queue = reserve(&w->queue_bytes);
-    w->table = reserve(&w->table_bytes);
+    if (!w->queue) {
+        w->queue_bytes = w->table_bytes = w->memory_max_bytes + 2 * HUGE_BYTES;
+        w->queue = reserve(&w->queue_bytes);
+        w->table = reserve(&w->table_bytes);
+    }
     w->table_slots = TABLE_SLOTS_FIRST;
     w->out_slots = 1u << 12;
     w->out = malloc(8 * (w->words + 1) * w->out_slots);
@@ -259,6 +261,17 @@ int walker_reach(walker *w, u32 predicate, uint8_t *marked)
 int walker_sample(walker *w, const u64 *initial, u64 *seed, u32 steps_max, u32 *picks, u32 *steps)
 {
     return of(w)->sample(w, initial, seed, steps_max, picks, steps);
+}
+
+void walker_hand_on(walker *w, walker *next)
+{
+    memset(w->table, 0, 8 * (w->table_slots + TABLE_TAIL));
+    next->queue = w->queue;
+    next->queue_bytes = w->queue_bytes;
+    next->table = w->table;
+    next->table_bytes = w->table_bytes;
+    w->queue = w->table = NULL;
+    walker_end(w);
 }
 
 void walker_end(walker *w)

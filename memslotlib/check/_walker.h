@@ -98,6 +98,9 @@ int walker_can_be_fast(void);
 int walker_begin(walker *w, const uint64_t *initial);
 int walker_run(walker *w, uint64_t slice_states);
 void walker_end(walker *w);
+/* End it, but leave its memory, empty, to one that begins later: fresh memory costs more time than
+   searching it. */
+void walker_hand_on(walker *w, walker *next);
 
 /* Mark, level by level backwards, the states on shortest paths to a target: ends[k] is where level
    k ends. Of the last level the given states are marked already. Fills `marked`, a bit a state. */

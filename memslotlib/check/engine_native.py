@@ -26,6 +26,9 @@ SLICE_STATES = 1 << 18
 PROBE_STATES = 1 << 12
 #: The share of the machine's available memory that a search may take without a bound.
 MEMORY_SHARE = 0.8
+#: Of a search that used no more than this, the memory is left to the next one.
+KEPT_BYTES_MAX = 1 << 30
+_kept: list[Any] = []
 _KINDS = {"step": 0, "event": 1, "deadlock": 2}
 
 
@@ -141,18 +144,25 @@ class NativeEngine:
         self._begin()
 
     def close(self) -> None:
-        """Give the memory back."""
-        if self._walker is not None:
+        """Give the memory back, or leave it to the next search if that may well want it."""
+        if self._walker is None:
+            return
+        is_whole = self.counts.ended != space.INTERRUPTED
+        if is_whole and not _kept and self._walker.memory_bytes <= KEPT_BYTES_MAX:
+            heir = self._ffi.new("walker *")
+            self._lib.walker_hand_on(self._walker, heir)
+            _kept.append(heir)
+        else:
             self._lib.walker_end(self._walker)
-            self._walker = None
-            self._buffers = ()
+        self._walker = None
+        self._buffers = ()
 
     def _begin(self) -> None:
         """Start over, with the program's packing as it is now."""
         self.close()
         program, ffi, lib = self.program, self._ffi, self._lib
         self._words = program.packing.words
-        walker = self._walker = ffi.new("walker *")
+        walker = self._walker = _kept.pop() if _kept else ffi.new("walker *")
         walker.words = self._words
         walker.states_max = (1 << 64) - 1
         walker.memory_max_bytes = self._memory_bytes
@@ -311,6 +321,14 @@ class NativeEngine:
     def _checked(self, why: int) -> None:
         if why == self._lib.WALKER_NO_MEMORY:
             raise CheckError("no memory left for the search")
+
+
+def release_memory() -> None:
+    """Give back the memory that was left to the next search."""
+    from ._walker import lib
+
+    while _kept:
+        lib.walker_end(_kept.pop())
 
 
 def _hits(found: Any) -> Hits:

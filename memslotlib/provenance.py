@@ -57,7 +57,7 @@ def code_digest(*modules: str) -> str:
     """Return a digest of the code that ``modules`` can reach inside this project.
 
     It covers each module, every module of the project that those import, and the native sources
-    when the host harness is among them. Comments, docstrings and layout do not count: only a change
+    where they are among them. Comments, docstrings and layout do not count: only a change
     that could change a result makes a record stale.
     """
     return _code_digest(frozenset(modules))
@@ -84,6 +84,8 @@ def _closure(modules: frozenset[str]) -> set[Path]:
             continue
         found.add(path)
         waiting += _imports(name, path)
+    if any(path.name == "engine_native.py" for path in found):
+        found |= set((ROOT / "memslotlib" / "check").glob("_walker*.[ch]"))
     if any(path.parent.name == "host" for path in found):
         found |= {p for p in (ROOT / "kvm").rglob("*") if p.suffix in {".c", ".h", ".py", ".S"}}
     return found

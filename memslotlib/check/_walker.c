@@ -32,8 +32,9 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define TABLE_STOP 16
 /* Entries that a bigger table might put before where they were. */
 #define TABLE_HEAD 4096
-/* States whose successors are gathered before any is looked up: memory answers meanwhile. */
-#define BATCH_STATES 96
+/* Outcomes for which there is room when a batch begins, and how many one waits for the next look. */
+#define BATCH_OUTCOMES 2048
+#define LAG 48
 /* Choices within one step: Python refuses more. */
 #define NESTED_MAX 64
 /* What a tree came to is remembered where it reads so few bits, and has so few outcomes. */

@@ -202,46 +202,70 @@ static int64_t NAME(ample)(walker *w, const u64 *s, u64 n)
     return (int64_t)n;
 }
 
+/* Expand one state and append its outcomes, announced, at w->out[*n]. */
+static int NAME(expand_one)(walker *w, u64 index, u64 *n)
+{
+    const u64 *s = STATE(index);
+    u64 events;
+    int waits = 0;
+    int64_t got;
+
+    if (!NAME(judge_all)(w, s, &events))
+        return WALKER_MISS;
+    if (w->chunk_count && (index < 64 || index % 251 == 0)) {
+        int why = NAME(is_symmetric)(w, s, *n);
+
+        if (why != WALKER_LEVEL)
+            return why;
+    }
+    got = w->is_partial ? NAME(ample)(w, s, *n) : (int64_t)*n;
+    if (got == (int64_t)*n)
+        got = NAME(expand)(w, s, *n, &waits);
+    if (got < 0)
+        return got == -1 ? WALKER_MISS : WALKER_NO_MEMORY;
+    got = (int64_t)NAME(count)(w, *n, (u64)got, events, waits);
+    NAME(announce)(w, *n, (u64)got);
+    *n = (u64)got;
+    return WALKER_LEVEL;
+}
+
+/* Expand up to a batch of states. What they lead to is looked at only some outcomes later, and
+   entered some more later, so that memory has answered by then and always has something to do. */
+static int NAME(run_batch)(walker *w, u64 end)
+{
+    u64 n = 0, looked = 0, entered = 0;
+    int why = WALKER_LEVEL;
+
+    if (!NAME(make_room)(w, BATCH_OUTCOMES))
+        return WALKER_NO_MEMORY;
+    while (why == WALKER_LEVEL && w->expanded < end && n < BATCH_OUTCOMES / 2) {
+        why = NAME(expand_one)(w, w->expanded, &n);
+        for (; looked + LAG < n && n <= BATCH_OUTCOMES; looked++)
+            NAME(look)(w, looked);
+        for (; entered + 2 * LAG < n && n <= BATCH_OUTCOMES; entered++)
+            if (!NAME(enter)(w, entered))
+                return WALKER_NO_MEMORY;
+    }
+    if (!NAME(make_room)(w, n - entered))
+        return WALKER_NO_MEMORY;
+    for (; looked < n; looked++)
+        NAME(look)(w, looked);
+    for (; entered < n; entered++)
+        if (!NAME(enter)(w, entered))
+            return WALKER_NO_MEMORY;
+    return why;
+}
+
 static int NAME(run)(walker *w, u64 slice_states)
 {
     u64 until = w->expanded + slice_states;
 
     while (w->expanded < w->level_end) {
-        u64 n = 0, end = w->expanded + BATCH_STATES;
-        int why = WALKER_LEVEL;
+        int why;
 
         if (w->expanded >= until)
             return WALKER_SLICE;
-        if (end > w->level_end)
-            end = w->level_end;
-        while (w->expanded < end) {
-            u64 index = w->expanded, events;
-            const u64 *s = STATE(index);
-            int waits = 0;
-            int64_t got;
-
-            if (!NAME(judge_all)(w, s, &events)) {
-                why = WALKER_MISS;
-                break;
-            }
-            if (w->chunk_count && (index < 64 || index % 251 == 0)) {
-                why = NAME(is_symmetric)(w, s, n);
-                if (why != WALKER_LEVEL)
-                    break;
-            }
-            got = w->is_partial ? NAME(ample)(w, s, n) : (int64_t)n;
-            if (got == (int64_t)n)
-                got = NAME(expand)(w, s, n, &waits);
-            if (got < 0) {
-                why = got == -1 ? WALKER_MISS : WALKER_NO_MEMORY;
-                break;
-            }
-            got = (int64_t)NAME(count)(w, n, (u64)got, events, waits);
-            NAME(announce)(w, n, (u64)got);
-            n = (u64)got;
-        }
-        if (!NAME(make_room)(w, n) || !NAME(enter)(w, n))
-            return WALKER_NO_MEMORY;
+        why = NAME(run_batch)(w, w->level_end);
         if (why != WALKER_LEVEL)
             return why;
         if (w->states >= w->states_max)

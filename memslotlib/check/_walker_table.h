@@ -65,9 +65,12 @@ static inline u64 NAME(seek)(const u64 *table, u64 p, u64 wanted)
 #if FAST
     const __m256i nothing = _mm256_setzero_si256(), want = _mm256_set1_epi64x((long long)wanted);
 
-    for (;; p += 8) {
-        __m256i a = _mm256_loadu_si256((const __m256i *)(table + p));
-        __m256i b = _mm256_loadu_si256((const __m256i *)(table + p + 4));
+    /* A line of the cache at a time, eight places: looking at the next one too would fetch it. */
+    u32 behind = ~0u << (p & 7);
+
+    for (p &= ~7ull;; p += 8, behind = ~0u) {
+        __m256i a = _mm256_load_si256((const __m256i *)(table + p));
+        __m256i b = _mm256_load_si256((const __m256i *)(table + p + 4));
         __m256i is_a = _mm256_cmpeq_epi64(a, nothing), is_b = _mm256_cmpeq_epi64(b, nothing);
         u32 found;
 
@@ -81,6 +84,7 @@ static inline u64 NAME(seek)(const u64 *table, u64 p, u64 wanted)
 #endif
         found = (u32)_mm256_movemask_pd(_mm256_castsi256_pd(is_a)) |
                 (u32)_mm256_movemask_pd(_mm256_castsi256_pd(is_b)) << 4;
+        found &= behind;
         if (__builtin_expect(found != 0, 1))
             return p + (u64)__builtin_ctz(found);
     }
@@ -99,7 +103,7 @@ static inline u64 NAME(seek)(const u64 *table, u64 p, u64 wanted)
 }
 
 /* Where a state is in the table, or where it would go. */
-static u64 NAME(find)(const walker *w, const u64 *s, u64 hash)
+static inline u64 NAME(find)(const walker *w, const u64 *s, u64 hash)
 {
     u64 p = place_of(hash, w->table_slots);
 
@@ -117,55 +121,37 @@ static u64 NAME(find)(const walker *w, const u64 *s, u64 hash)
 #endif
 }
 
-/* Enter n announced outcomes: those that are new go to the end of the queue. Nearly all of it runs
-   without branches: an entry that is there is written again as it is. */
-static int NAME(enter)(walker *w, u64 n)
+/* Ask memory for the state that an announced outcome may be, as far as its place tells. */
+static inline void NAME(look)(const walker *w, u64 i)
 {
-    u64 *table = w->table, slots = w->table_slots, last = slots + TABLE_TAIL - TABLE_STOP;
-    u64 states = w->states;
-
 #if W > 1
-    for (u64 i = 0; i < n; i++) {
-        u64 hash = w->out[i * OUT_WORDS + W], x = table[place_of(hash, slots)];
+    u64 hash = w->out[i * OUT_WORDS + W], x = w->table[place_of(hash, w->table_slots)];
 
-        if (x && !((x ^ hash) >> 32))
-            __builtin_prefetch(STATE((x & 0xffffffff) - 1));
-    }
+    if (x && !((x ^ hash) >> 32))
+        __builtin_prefetch(STATE((x & 0xffffffff) - 1));
+#else
+    (void)w;
+    (void)i;
 #endif
-    for (u64 i = 0; i < n; i++) {
-        const u64 *o = w->out + i * OUT_WORDS;
-        u64 hash = o[W], p = place_of(hash, slots), x;
+}
 
+/* Enter an announced outcome, for which there is room: if it is new it goes to the end of the queue.
+   Nearly without branches: an entry that is there is written again as it is. */
+static inline int NAME(enter)(walker *w, u64 i)
+{
+    const u64 *o = w->out + i * OUT_WORDS;
+    u64 hash = o[W], p = NAME(find)(w, o, hash), x = w->table[p];
+
+    /* The last places stay empty, so that every search ends. */
+    if (__builtin_expect(p >= w->table_slots + TABLE_TAIL - TABLE_STOP, 0))
+        return NAME(grow_table)(w) && NAME(enter)(w, i);
 #if W == 1
-        p = NAME(seek)(table, p, o[0] + 1);
-        x = table[p];
+    w->table[p] = o[0] + 1;
 #else
-        for (;; p++) {
-            p = NAME(seek)(table, p, hash);
-            x = table[p];
-            if (__builtin_expect(!x || NAME(same)(STATE((x & 0xffffffff) - 1), o), 1))
-                break;
-        }
+    w->table[p] = x ? x : (hash >> 32 << 32) | (w->states + 1);
 #endif
-        /* The last places stay empty, so that every search ends. */
-        if (__builtin_expect(p >= last, 0)) {
-            w->states = states;
-            if (!NAME(grow_table)(w))
-                return 0;
-            slots = w->table_slots;
-            last = slots + TABLE_TAIL - TABLE_STOP;
-            i--;
-            continue;
-        }
-#if W == 1
-        table[p] = o[0] + 1;
-#else
-        table[p] = x ? x : (hash >> 32 << 32) | (states + 1);
-#endif
-        memcpy(STATE(states), o, 8 * W);
-        states += !x;
-    }
-    w->states = states;
+    memcpy(STATE(w->states), o, 8 * W);
+    w->states += !x;
     return 1;
 }
 
@@ -177,5 +163,5 @@ static void NAME(begin)(walker *w, const u64 *initial)
     NAME(canonical)(w, s);
     memcpy(w->out, s, sizeof s);
     w->out[W] = NAME(hash)(s);
-    NAME(enter)(w, 1);
+    NAME(enter)(w, 0);
 }

@@ -74,13 +74,16 @@ def explore(
     bounds = bounds or Bounds()
 
     is_enough = (lambda counts: _is_broken(model, counts)) if first_violation else None
+    searching = began
     if partial_order:
         made = _explored_partially(model, engine, symmetry, bounds, is_enough)
     else:
         made = _engine(engine, Program(model), symmetry)
+        searching = time.perf_counter()
         made.run(bounds, is_enough)
+    searched = time.perf_counter() - searching
     try:
-        return _Judge(made, traces).result(began)
+        return _Judge(made, traces).result(began, searched)
     finally:
         made.close()
 
@@ -142,7 +145,7 @@ class _Judge:
         self.bound = bound_of(program, engine)
         self.traces: dict[str, Trace] = {}
 
-    def result(self, began: float) -> Result:
+    def result(self, began: float, searched: float) -> Result:
         """Return the whole result."""
         found = {one.name: self._judged(one) for one in self.model.properties}
         vacuous = tuple(
@@ -173,6 +176,7 @@ class _Judge:
             bits=self.program.packing.bits,
             memory_bytes=counts.memory_bytes,
             seconds=time.perf_counter() - began,
+            search_seconds=searched,
             traces=self.traces,
             counts=counts,
             program=self.program,

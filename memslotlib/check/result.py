@@ -41,7 +41,8 @@ class Result:
 
     ``states`` are distinct; ``generated`` counts the initial one and every micro-step, those to
     known states included; ``depth`` is the number of levels, ``levels`` the states of each.
-    ``bound`` says what was explored, ``is_complete`` whether that was everything. ``symmetry`` and
+    ``seconds`` is all that it took, ``search_seconds`` without taking the actors apart and without
+    looking for traces. ``bound`` says what was explored, ``is_complete`` whether that was everything. ``symmetry`` and
     ``partial_order`` tell the reductions under which the states were counted.
 
     ``coverage`` and ``footprints`` tell of all paths that were run; under symmetry these include
@@ -66,6 +67,7 @@ class Result:
     bits: int
     memory_bytes: int
     seconds: float
+    search_seconds: float
     traces: Mapping[str, Trace] = field(repr=False)
     counts: Counts = field(repr=False)
     program: Program = field(repr=False, compare=False)

@@ -89,7 +89,7 @@ def fallbacks() -> list[Number]:
 
 def big() -> list[Number]:
     """Return how many states were completed, in how much memory and how long."""
-    found = explore(model(3, 2, 3), traces=False)
+    found = explore(model(2, 3, 6), traces=False)
     if not found.is_complete:
         raise RuntimeError(f"the big model was not completed: {found.bound}")
     return [

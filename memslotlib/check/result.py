@@ -41,9 +41,9 @@ class Result:
 
     ``states`` are distinct; ``generated`` counts the initial one and every micro-step, those to
     known states included; ``depth`` is the number of levels, ``levels`` the states of each.
-    ``seconds`` is all that it took, ``search_seconds`` without taking the actors apart and without
-    looking for traces. ``bound`` says what was explored, ``is_complete`` whether that was everything. ``symmetry`` and
-    ``partial_order`` tell the reductions under which the states were counted.
+    ``bound`` says what was explored, ``is_complete`` whether that was everything. ``symmetry`` and
+    ``partial_order`` tell the reductions under which the states were counted. ``seconds`` is all
+    that it took, ``search_seconds`` without taking the actors apart and looking for traces.
 
     ``coverage`` and ``footprints`` tell of all paths that were run; under symmetry these include
     some at states that differ from explored ones by a permutation.

@@ -79,16 +79,17 @@ def engines(model: Model) -> Table:
     return Table(columns, rows)
 
 
-def speed(records: Sequence[Record] | None = None) -> Table:
+def speed(records: Sequence[Record] | None = None) -> Table | Said:
     """Return the recorded benchmarks of the explorer; one row each number."""
-    return a2.table(_ours(records))
+    ours = _ours(records)
+    return a2.table(ours) if ours else Said("`make bench` measures on your host.")
 
 
 def source(records: Sequence[Record] | None = None) -> Said:
     """Return where and when the explorer was measured."""
     ours = _ours(records)
     if not ours:
-        return Said("NOT RUN: nothing is recorded yet. `make bench` measures on your host.")
+        return Said("NOT RUN: nothing is recorded yet.")
     return say(
         "Measured on {hosts}, commits {commits}.",
         hosts="; ".join(sorted({host_label(record) for record in ours})),

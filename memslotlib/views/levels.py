@@ -17,7 +17,7 @@ LINEAR_RATIO_MAX = 1000
 def levels_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return a row for each level of each result: its model, number of steps, and states.
 
-    Models of one name are told apart by a number. A level without states has no row.
+    Results of one model are told apart by their reductions, and then by a number. A level without states has no row.
     """
     return [
         {"model": name, "steps": steps, "states": states}
@@ -80,9 +80,18 @@ def _said(name: str, result: Result) -> str:
 
 
 def _names(results: Sequence[Result]) -> list[str]:
-    """Return a name for each result, no two alike."""
-    names: list[str] = []
-    for number, result in enumerate(results):
-        before = sum(other.model == result.model for other in results[:number])
-        names.append(f"{result.model} ({before + 1})" if before else result.model)
-    return names
+    """Return a name for each result, no two alike: with its reductions where models are alike."""
+    models = [result.model for result in results]
+    names = [
+        _reduced(result) if models.count(result.model) > 1 else result.model for result in results
+    ]
+    return [
+        f"{name} ({names[:number].count(name) + 1})" if name in names[:number] else name
+        for number, name in enumerate(names)
+    ]
+
+
+def _reduced(result: Result) -> str:
+    reductions = ["symmetry"] if result.symmetry else []
+    reductions += ["partial order"] if result.partial_order else []
+    return ", ".join([result.model, *reductions])

@@ -44,8 +44,16 @@ def place(where: str) -> str:
 
     >>> place("/somewhere/model.py:7")
     'model.py:7'
+
+    A notebook's cell is in a file with a number for a name.
+
+    >>> place("/somewhere/ipykernel_12/34567.py:7")
+    'cell:7'
     """
-    return PurePath(where).name
+    path = PurePath(where)
+    if path.parent.name.startswith("ipykernel_"):
+        return f"cell:{path.name.rpartition(':')[2]}"
+    return path.name
 
 
 def acting(trace: Trace) -> tuple[str, ...]:

@@ -29,16 +29,18 @@ def test_a_level_without_states_has_no_row_since_no_logarithm_would_show_it(resu
     assert [row["steps"] for row in rows] == [0, 2]
 
 
-def test_results_of_one_name_are_told_apart(result):
-    other = explore(two_phase_commit(2))
+def test_results_of_one_model_are_told_apart_by_their_reductions_and_then_by_a_number(result):
+    other, whole = explore(two_phase_commit(2)), explore(increment(), symmetry=False)
+    partial = explore(increment(), partial_order=True)
 
-    rows = levels_rows([result, other, result, result])
+    rows = levels_rows([result, other, result, whole, partial])
 
     assert list(dict.fromkeys(row["model"] for row in rows)) == [
-        "increment",
+        "increment, symmetry",
         "2pc-2",
-        "increment (2)",
-        "increment (3)",
+        "increment, symmetry (2)",
+        "increment",
+        "increment, symmetry, partial order",
     ]
 
 

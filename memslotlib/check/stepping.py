@@ -163,10 +163,13 @@ def _is_library(file: str) -> bool:
 
 def stand_in(local: LocalState, one: Member, other: Member) -> LocalState:
     """Return a local state of one member as it is of another one."""
-    return tuple(
-        frame._replace(saved=tuple(other if value is one else value for value in frame.saved))
-        for frame in local
-    )
+
+    def of_other(value: Any) -> Any:
+        if type(value) is tuple:
+            return tuple(map(of_other, value))
+        return other if value is one else value
+
+    return tuple(frame._replace(saved=of_other(frame.saved)) for frame in local)
 
 
 def frozen(local: LocalState, own: Member | None, shared: Shared) -> tuple[Any, ...]:

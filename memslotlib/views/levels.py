@@ -17,7 +17,8 @@ LINEAR_RATIO_MAX = 1000
 def levels_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return a row for each level of each result: its model, number of steps, and states.
 
-    Results of one model are told apart by their reductions, and then by a number. A level without states has no row.
+    Results of one model are told apart by their reductions, and then by a number. A level without
+    states has no row.
     """
     return [
         {"model": name, "steps": steps, "states": states}

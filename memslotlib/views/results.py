@@ -64,7 +64,6 @@ def footprint_table(result: Result) -> Table:
             _listed(one.writes),
         )
         for one in result.footprints
-        if one.where  # An actor that has returned makes no step.
     ]
     columns = ("actor", "line", "step", "may read", "may write")
     return Table(columns, rows, f"{result.model}: what each micro-step may touch")

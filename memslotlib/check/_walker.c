@@ -32,7 +32,7 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define TABLE_STOP 16
 /* Entries that a bigger table might put before where they were. */
 #define TABLE_HEAD 4096
-/* Outcomes for which there is room when a batch begins, and how many one waits for the next look. */
+/* Outcomes for which there is room when a batch begins, and how many each waits to be seen to. */
 #define BATCH_OUTCOMES 2048
 #define LAG 48
 /* Choices within one step: Python refuses more. */

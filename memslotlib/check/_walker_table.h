@@ -135,7 +135,7 @@ static inline void NAME(look)(const walker *w, u64 i)
 #endif
 }
 
-/* Enter an announced outcome, for which there is room: if it is new it goes to the end of the queue.
+/* Enter an announced outcome, for which there is room: a new one goes to the end of the queue.
    Nearly without branches: an entry that is there is written again as it is. */
 static inline int NAME(enter)(walker *w, u64 i)
 {

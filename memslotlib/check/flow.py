@@ -391,7 +391,15 @@ def _within(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _yields(node: ast.AST) -> bool:
-    return any(isinstance(one, ast.Yield | ast.YieldFrom | ast.Await) for one in _within(node))
+    """Whether a node contains a yield of its own function; asked often, so kept with the node."""
+    known: bool | None = node.__dict__.get("_yields")
+    if known is None:
+        is_one = isinstance(node, ast.Yield | ast.YieldFrom | ast.Await)
+        is_inside = not isinstance(node, FUNCTIONS) and any(
+            map(_yields, ast.iter_child_nodes(node))
+        )
+        known = node._yields = is_one or is_inside  # type: ignore[attr-defined]
+    return bool(known)
 
 
 def _leaves_loop(node: ast.AST) -> bool:

@@ -25,6 +25,8 @@ def problems(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, str]]:
     >>> [why for _, why in problems(actor)]
     ['f is a nested function, and something else too']
     """
+    if not any(isinstance(one, ast.FunctionDef) for one in ast.walk(ast.Module(function.body, []))):
+        return
     hoisted = [node for node in function.body if isinstance(node, ast.FunctionDef)]
     bound = [name for part in function.body for name in _bindings(part)]
     bound += [one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)]

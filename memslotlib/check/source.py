@@ -71,7 +71,10 @@ def _is_same(function: Callable[..., Any], node: ast.FunctionDef) -> bool:
     then with the whole file, since a compiler may look at what else is in it, such as imports.
     """
     code = function.__code__
-    alone = surrounded(node, code.co_freevars, node)
+    # Everything in it has a place, so that none is missing.
+    alone = ast.parse(f"def __outer({', '.join(code.co_freevars)}): pass")
+    assert isinstance(alone.body[0], ast.FunctionDef)
+    alone.body[0].body = [node]
     compiled = compile(alone, "<source>", "exec", future_flags(function), dont_inherit=True)
     if _said(inner(inner(compiled))) == _said(code):
         return True

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import pytest
 from check.awkward_models import AWKWARD
 
@@ -9,6 +13,7 @@ from benchmarks import memslot_like
 from memslotlib.check import Actor, Array, Bounds, CheckError, Int, Model, Symmetric
 from memslotlib.check.explore import ENGINES, explore
 from memslotlib.check.program import Program
+from memslotlib.verdict import Word
 
 pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="the walker is not built")
 
@@ -147,3 +152,36 @@ def test_a_bound_on_memory_stops_before_much_more_is_taken():
     assert not result.is_complete
     assert "bound on memory reached" in result.bound
     assert result.memory_bytes < 8 << 20
+
+
+def test_ctrl_c_gives_what_was_found_so_far_and_the_memory_back():
+    """The signal comes while C is at work, and is seen at the end of a slice."""
+    from memslotlib.check import engine_native
+
+    engine_native.release_memory()
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    result = explore(memslot_like.model(vcpus=3, accesses=3), traces=False)
+    timer.join()
+
+    assert not result.is_complete
+    assert result.bound.startswith("interrupted: ")
+    assert 0 < result.counts.expanded < result.states
+    assert {one.verdict.word for one in result.verdicts.values()} <= {
+        Word.UNDETERMINED,
+        Word.VIOLATED,
+    }
+    assert engine_native._kept == []
+
+
+def test_the_memory_of_a_search_is_left_to_the_next_one_and_can_be_given_back():
+    from memslotlib.check import engine_native
+
+    explore(memslot_like.model(accesses=1))
+    assert len(engine_native._kept) == 1
+    assert explore(memslot_like.model(accesses=1), symmetry=False).states == 23_277
+
+    engine_native.release_memory()
+
+    assert engine_native._kept == []
+    assert explore(memslot_like.model(accesses=1), symmetry=False).states == 23_277

@@ -171,7 +171,7 @@ def described(
     reads = [names[swap[one.cell]] for one in path.log if isinstance(one, p.Read)]
     if messages is None:
         messages = [(mark.name, mark.message) for mark in path.marks]
-    breakable = {one.name for one in program.model.properties if one.sort.value == "never"}
+    nevers = {one.name for one in program.model.properties if one.sort.value == "never"}
     return TraceStep(
         program.model.actor_names[chosen.actor],
         str(path.label) if path.label is not None else text,
@@ -180,7 +180,7 @@ def described(
         chosen.choice,
         {name: before[name] for name in dict.fromkeys(reads)},
         {name: (before[name], after[name]) for name in before if before[name] != after[name]},
-        tuple((name, message) for name, message in messages if name in breakable),
+        tuple((name, message) for name, message in messages if name in nevers),
         path.stops,
     )
 

@@ -38,31 +38,20 @@ def missing_tool() -> str:
 
 def build() -> Path:
     """Compile in a temporary directory, move the finished module into the package, name it."""
-    prelude = '#include "uapi.h"\n#include "native.h"\n'
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
-    return compiled(
-        MODULE, HERE / "native.h", prelude, [HERE / name for name in SOURCES], flags, PACKAGE
-    )
-
-
-def compiled(
-    module: str, header: Path, prelude: str, sources: list[Path], flags: list[str], folder: Path
-) -> Path:
-    """Compile ``sources`` as ``module`` and put it whole into ``folder``; return where it is."""
     from cffi import FFI
 
     ffi = FFI()
-    ffi.cdef(header.read_text())
+    ffi.cdef((HERE / "native.h").read_text())
     ffi.set_source(
-        module,
-        prelude,
-        sources=[str(path) for path in sources],
-        include_dirs=[str(header.parent)],
-        extra_compile_args=flags,
+        MODULE,
+        '#include "uapi.h"\n#include "native.h"\n',
+        sources=[str(HERE / name) for name in SOURCES],
+        include_dirs=[str(HERE)],
+        extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
     )
     with tempfile.TemporaryDirectory() as work:
         built = Path(ffi.compile(tmpdir=work))
-        target = folder / built.name
+        target = PACKAGE / built.name
         partial = target.with_suffix(".partial")
         shutil.copy(built, partial)
         partial.replace(target)

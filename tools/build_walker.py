@@ -7,10 +7,12 @@ compiler refused.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from kvm.build import EXIT_MISSING, compiled, missing_tool
+from kvm.build import EXIT_MISSING, missing_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "memslotlib" / "check"
@@ -22,9 +24,22 @@ FLAGS = ["-std=gnu11", "-O3", "-Wall", "-Wextra"]
 
 def build() -> Path:
     """Compile in a temporary directory, move the finished module into the package, name it."""
-    prelude = '#include <stdint.h>\n#include "_walker.h"\n'
-    header, source = PACKAGE / "_walker.h", PACKAGE / "_walker.c"
-    return compiled(MODULE, header, prelude, [source], FLAGS, PACKAGE)
+    from cffi import FFI
+
+    ffi = FFI()
+    ffi.cdef((PACKAGE / "_walker.h").read_text())
+    ffi.set_source(
+        MODULE,
+        '#include <stdint.h>\n#include "_walker.h"\n',
+        sources=[str(PACKAGE / "_walker.c")],
+        include_dirs=[str(PACKAGE)],
+        extra_compile_args=FLAGS,
+    )
+    with tempfile.TemporaryDirectory() as work:
+        built = Path(ffi.compile(tmpdir=work))
+        partial = (PACKAGE / built.name).with_suffix(".partial")
+        shutil.copy(built, partial)
+        return partial.replace(PACKAGE / built.name)
 
 
 def main() -> int:

@@ -80,12 +80,21 @@ def explore(
     else:
         made = _engine(engine, Program(model), symmetry)
         searching = time.perf_counter()
-        made.run(bounds, is_enough)
+        _run(made, bounds, is_enough)
     searched = time.perf_counter() - searching
     try:
         return _Judge(made, traces).result(began, searched)
     finally:
         made.close()
+
+
+def _run(made: Engine, bounds: Bounds, is_enough: Callable[[Counts], bool] | None) -> None:
+    """Run an engine; whatever is wrong with the model, its memory goes back."""
+    try:
+        made.run(bounds, is_enough)
+    except BaseException:
+        made.close()
+        raise
 
 
 def _explored_partially(
@@ -106,12 +115,13 @@ def _explored_partially(
     program = Program(model, least_words=2)
     # A look at the beginning, without reductions of this kind, finds most of what actors do.
     probe = _engine(name, program, symmetry)
-    probe.run(replace(bounds, states=min(PROBE_STATES, bounds.states or PROBE_STATES)), is_enough)
+    first = min(PROBE_STATES, bounds.states or PROBE_STATES)
+    _run(probe, replace(bounds, states=first), is_enough)
     probe.close()
     while True:
         known = futures(program)
         made = ENGINES[name](program, symmetry, known)
-        made.run(bounds, is_enough)
+        _run(made, bounds, is_enough)
         if made.counts.ended != space.COMPLETE or path_count(program) == known.paths:
             return made
         made.close()
@@ -232,16 +242,19 @@ class _Judge:
         engine, is_shortest = self.engine, True
         if engine.futures is not None:
             engine, target, is_shortest = self._again(target, one)
-        moves = best_moves(engine.towards(target), engine.program.initial)
-        if engine is not self.engine:
-            engine.close()
+        try:
+            moves = best_moves(engine.towards(target), engine.program.initial)
+        finally:
+            if engine is not self.engine:
+                engine.close()
         return trace_of(self.program, moves, one.name, is_shortest)
 
     def _again(self, target: Target, one: Property) -> tuple[Engine, Target, bool]:
         """Search without partial order for the shortest way to an event that it found."""
         # A program of its own: two searches cannot let the same trees grow.
         plain = ENGINES[self.engine.name](Program(self.model), self.engine.symmetry)
-        plain.run(
+        _run(
+            plain,
             Bounds(depth=target.level + 1, states=RESEARCH_FACTOR * self.counts.distinct),
             lambda counts: bool(event(self.model, counts, one)[0].count),
         )

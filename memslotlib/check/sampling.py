@@ -39,6 +39,9 @@ class Sampler(Protocol):
     def run(self, seed: int, steps_max: int) -> tuple[Run, int]:
         """Make one run; return it with the seed for the next one."""
 
+    def close(self) -> None:
+        """Give memory back."""
+
 
 class PythonSampler:
     """Random runs in plain Python."""
@@ -74,6 +77,9 @@ class PythonSampler:
         run.picks = picks
         return run, seed
 
+    def close(self) -> None:
+        """Hold no memory of its own."""
+
 
 class NativeSampler:
     """Random runs in C, on the walker of an engine that explores nothing."""
@@ -89,6 +95,10 @@ class NativeSampler:
         """Make one run; return it with the seed for the next one."""
         picks, steps, predicates, deadlocks, seed = self.engine.sample(seed, steps_max)
         return Run(picks, steps, predicates, deadlocks), seed
+
+    def close(self) -> None:
+        """Give the walker's memory back."""
+        self.engine.close()
 
 
 def random_number(seed: int) -> tuple[int, int]:
@@ -124,9 +134,12 @@ def sample(
     is_native = is_native and engine != "python"
     sampler: Sampler = NativeSampler(program) if is_native else PythonSampler(program)
     found = _Collected(program)
-    for _ in range(runs):
-        run, seed = _made(sampler, program, seed, steps_max)
-        found.add(run)
+    try:
+        for _ in range(runs):
+            run, seed = _made(sampler, program, seed, steps_max)
+            found.add(run)
+    finally:
+        sampler.close()
     return found.result(sampler.name, runs, steps_max, began)
 
 
@@ -212,7 +225,7 @@ class _Collected:
         if not hits:
             verdict = Verdict.undetermined(bound, states=self.steps)
         elif one.sort is Sort.SOMETIMES:
-            verdict = Verdict.holds(bound=bound + " is needed: a run shows it", states=self.steps)
+            verdict = Verdict.holds(bound=f"{after} steps show it; {bound}", states=self.steps)
         else:
             verdict = Verdict.violated(traces[one.name].lines, bound=bound, states=self.steps)
         return PropertyResult(one, verdict, hits, after)

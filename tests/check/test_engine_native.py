@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from check.awkward_models import AWKWARD
 
 from benchmarks import memslot_like
-from memslotlib.check import Actor, Array, Bounds, CheckError, Int, Model, Symmetric
+from memslotlib.check import Actor, Array, Bounds, CheckError, Int, Model, ModelError, Symmetric
 from memslotlib.check.explore import ENGINES, explore
 from memslotlib.check.program import Program
 from memslotlib.verdict import Word
@@ -185,3 +186,26 @@ def test_the_memory_of_a_search_is_left_to_the_next_one_and_can_be_given_back():
 
     assert engine_native._kept == []
     assert explore(memslot_like.model(accesses=1), symmetry=False).states == 23_277
+
+
+def test_a_model_that_is_wrong_leaves_no_memory_behind():
+    from memslotlib.check import engine_native
+
+    def fails_later(m):
+        for n in range(40):
+            m.x = n // 39 * 9
+            yield
+
+    engine_native.release_memory()
+    before = mapped_bytes()
+    for _ in range(3):
+        with pytest.raises(ModelError, match="x = 9 is not in"):
+            explore(Model("wrong", {"x": Int(2)}, [Actor(fails_later)]))
+    engine_native.release_memory()
+
+    # A search reserves much more address space than that, whether it uses it or not.
+    assert mapped_bytes() - before < 1 << 30
+
+
+def mapped_bytes():
+    return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * 4096

@@ -158,13 +158,11 @@ class _Judge:
     def result(self, began: float, searched: float) -> Result:
         """Return the whole result."""
         found = {one.name: self._judged(one) for one in self.model.properties}
-        vacuous = tuple(
-            name
-            for name, one in found.items()
-            if one.about.sort is Sort.SOMETIMES and not one.hits and self.is_complete
-        )
-        if vacuous:
-            why = f"vacuous: {', '.join(vacuous)} never comes true"
+        nothing_hit = [name for name, one in found.items() if self.is_complete and not one.hits]
+        unseen = [name for name in nothing_hit if found[name].about.sort is Sort.SOMETIMES]
+        unnamed = [name for name in nothing_hit if self._is_unnamed(found[name].about)]
+        if unseen:
+            why = f"vacuous: {', '.join(unseen)} never comes true"
             for name, one in found.items():
                 if one.is_good:
                     nothing = Verdict.undetermined(why, states=self.counts.distinct)
@@ -181,7 +179,7 @@ class _Judge:
             is_complete=self.is_complete,
             symmetry=self.engine.symmetry,
             partial_order=self.engine.futures is not None,
-            vacuous=vacuous,
+            vacuous=(*unseen, *unnamed),
             words=self.program.packing.words,
             bits=self.program.packing.bits,
             memory_bytes=counts.memory_bytes,
@@ -191,6 +189,10 @@ class _Judge:
             counts=counts,
             program=self.program,
         )
+
+    def _is_unnamed(self, one: Property) -> bool:
+        """Whether a ``never`` is broken by no step for the reason that no text of any names it."""
+        return one.sort is Sort.NEVER and one.name not in self.model.text
 
     def _judged(self, one: Property) -> PropertyResult:
         hits, target = self._event(one)
@@ -204,16 +206,22 @@ class _Judge:
                 trace = found.lines
                 if self.engine.futures is not None:
                     after = len(found)
-        verdict = self._verdict(is_bad, bool(hits.count), trace)
+        shown = f"{after} steps show it; " if hits.count and not self.is_complete else ""
+        is_unnamed = not hits.count and self._is_unnamed(one)
+        verdict = self._verdict(is_bad, bool(hits.count), trace, shown, is_unnamed)
         return PropertyResult(one, verdict, hits.count, after)
 
-    def _verdict(self, is_bad: bool, is_certain: bool, trace: tuple[str, ...]) -> Verdict:
+    def _verdict(
+        self, is_bad: bool, is_certain: bool, trace: tuple[str, ...], shown: str, is_unnamed: bool
+    ) -> Verdict:
         """A violation and a sighting stand even if the search was cut; a proof needs all of it."""
         states = self.counts.distinct
         if not (is_certain or self.is_complete):
             return Verdict.undetermined(self.bound, states=states)
+        if is_unnamed:
+            return Verdict.undetermined("vacuous: no step's text names it", states=states)
         if not is_bad:
-            return Verdict.holds(bound=self.bound, states=states)
+            return Verdict.holds(bound=shown + self.bound, states=states)
         if not is_certain:
             trace = (f"never in {states:,} states",)
         elif not trace:

@@ -272,9 +272,14 @@ class Model:
         The text is that of actors, predicates and steps, and of the functions that they call by
         name, but for Python's own; parameters are what any of them takes from around it.
         """
-        actors = [(one.name, one.per, one.arguments, one.function) for one in self.actors]
-        said = Told().value((self.name, self.variables, actors, self.properties, self.steps))
+        said = self.text + Told().value((self.name, self.variables, self.properties))
         return hashlib.sha256(said.encode()).hexdigest()[:6]
+
+    @cached_property
+    def text(self) -> str:
+        """What the actors are made of: their text, that of what they call, and their parameters."""
+        actors = [(one.name, one.per, one.arguments, one.function) for one in self.actors]
+        return Told().value((actors, self.steps))
 
     def of_sort(self, *sorts: Sort) -> tuple[Property, ...]:
         """Return the properties of these sorts, in order."""

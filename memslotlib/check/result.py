@@ -49,7 +49,8 @@ class Result:
     some at states that differ from explored ones by a permutation.
 
     A violation of one property hides no other: ``verdicts`` has them all. A model one of whose
-    ``sometimes`` never comes true is ``vacuous``, and then nothing is said to hold.
+    ``sometimes`` never comes true is ``vacuous``, and then nothing is said to hold; so is a
+    ``never`` that the text of no step names, and then it is not said to hold.
     """
 
     model: str

@@ -38,6 +38,8 @@ def breaks_much(m):
     yield "two"
     m.fail("second")
     m.y = 1
+    if m.x != 2:
+        m.fail("fine")
     yield "three"
 
 
@@ -120,6 +122,8 @@ def test_a_failure_that_stops_leads_nowhere_and_the_other_verdicts_say_so(engine
         m.fail("wall", stop=m.choose(2) == 1)
         yield "first"
         m.x = 2
+        if m.y:
+            m.fail("other")
         yield "second"
 
     properties = [never("wall"), never("other"), sometimes("2", lambda m: m.x == 2)]
@@ -346,3 +350,38 @@ def waiting_for_nothing(m):
     m.wait(m.x)
     m.x = 0
     yield
+
+
+def test_a_never_that_no_step_names_is_vacuous_and_does_not_hold():
+    def work(m):
+        if m.x == 3:
+            m.fail("no three")
+        m.x = 1
+        yield
+
+    result = explored(work, properties=[never("no three"), never("no four")])
+
+    assert result.verdicts["no three"].verdict.word is Word.HOLDS
+    assert result.verdicts["no four"].verdict.word is Word.UNDETERMINED
+    assert result.verdicts["no four"].verdict.bound == "vacuous: no step's text names it"
+    assert result.vacuous == ("no four",)
+    assert not result.ok
+
+
+def test_a_sometimes_that_was_shown_before_a_bound_says_how_it_is_known():
+    def count(m):
+        while m.x < 3:
+            m.x += 1
+            yield
+
+    seen = sometimes("one", lambda m: m.x == 1)
+    result = explored_to(Bounds(depth=2), count, seen)
+
+    assert result.verdicts["one"].verdict.word is Word.HOLDS
+    assert result.verdicts["one"].verdict.bound.startswith(
+        "1 steps show it; bound on depth reached"
+    )
+
+
+def explored_to(bounds, actor, *properties):
+    return explore(model_of(actor, properties=properties), engine="python", bounds=bounds)

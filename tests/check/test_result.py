@@ -15,11 +15,15 @@ def racy(m):
     yield "write y"
     if m.y == 1:
         m.fail("long way")
+    elif m.y > 1:
+        m.fail("fine")
     yield "look"
 
 
 def steady(m):
     m.x = 1
+    if m.y:
+        m.fail("fine")
     yield
 
 

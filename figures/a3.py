@@ -8,6 +8,11 @@ from typing import NamedTuple
 from memslotlib.check import Model, Result, explore
 from memslotlib.check.examples import increment, two_phase_commit
 from memslotlib.check.explore import ENGINES
+from memslotlib.check.kinds import VALUES_MAX
+from memslotlib.check.model import PROPERTIES_MAX
+from memslotlib.check.packing import WORD_BITS, WORDS_MAX
+from memslotlib.check.program import LOCAL_BITS_MAX
+from memslotlib.check.shared import CHOICES_MAX
 from memslotlib.evidence import DATA, Record, read
 from memslotlib.experiments import host_label
 from memslotlib.views.prose import Said, say
@@ -77,6 +82,21 @@ def engines(model: Model) -> Table:
     rows.append(_explored(partial.engine, "symmetry, partial order", partial))
     columns = ("Engine", "Reduction", "States", "Generated", "Depth", "Properties that hold")
     return Table(columns, rows)
+
+
+def limits() -> Said:
+    """Return what a model may have at most, from the constants that refuse more."""
+    return say(
+        "At most {words} words of {bits} bits a state, {values:,} values a variable, {choices:,} "
+        "values a choice, {local_states:,} local states an actor, {properties} properties of each "
+        "sort: more is an error that says so.",
+        words=WORDS_MAX,
+        bits=WORD_BITS,
+        values=VALUES_MAX,
+        choices=CHOICES_MAX,
+        local_states=1 << LOCAL_BITS_MAX,
+        properties=PROPERTIES_MAX,
+    )
 
 
 def speed(records: Sequence[Record] | None = None) -> Table | Said:

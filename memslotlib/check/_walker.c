@@ -22,6 +22,7 @@ typedef uint32_t u32;
 enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 
 #define STOP (1ull << 63)
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
 /* A table is never fuller than this share. */
 #define LOAD_NUMERATOR 7
 #define LOAD_DENOMINATOR 10
@@ -114,9 +115,9 @@ static void hit(walker_hits *hits, int level, u64 count)
 
 static void no_hits(walker *w)
 {
-    for (int n = 0; n < 48; n++)
+    for (u32 n = 0; n < LENGTH(w->steps); n++)
         w->steps[n] = (walker_hits){0, -1};
-    for (int n = 0; n < 72; n++)
+    for (u32 n = 0; n < LENGTH(w->predicates); n++)
         w->predicates[n] = (walker_hits){0, -1};
     w->deadlocks = (walker_hits){0, -1};
 }

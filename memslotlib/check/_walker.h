@@ -61,8 +61,8 @@ typedef struct {
     int32_t level;
     uint64_t generated;
     uint64_t stopped;
-    walker_hits steps[48];
-    walker_hits predicates[72];
+    walker_hits steps[40];      /* two sorts of 20 properties; those of a state are three */
+    walker_hits predicates[60];
     walker_hits deadlocks;
     uint64_t memory_bytes;
 

@@ -95,7 +95,7 @@ static inline u64 NAME(count)(walker *w, u64 n, u64 end, u64 events, int waits)
         u64 *o = w->out + i * OUT_WORDS, marks = o[W];
 
         if (marks) {
-            for (u32 b = 0; b < 48; b++)
+            for (u32 b = 0; b < LENGTH(w->steps); b++)
                 hit(w->steps + b, w->level, marks >> b & 1);
             if (marks & STOP) {
                 w->stopped++;
@@ -307,7 +307,7 @@ static int NAME(sample)(walker *w, const u64 *initial, u64 *seed, u32 steps_max,
         }
         picks[*steps] = (u32)(random_number(seed) % (u64)n);
         o = w->out + picks[*steps] * OUT_WORDS;
-        for (u32 b = 0; o[W] && b < 48; b++)
+        for (u32 b = 0; o[W] && b < LENGTH(w->steps); b++)
             hit(w->steps + b, (int)*steps, o[W] >> b & 1);
         ++*steps;
         if (o[W] & STOP)

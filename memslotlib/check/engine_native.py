@@ -105,7 +105,7 @@ class NativeEngine:
         given = self._ffi.new("uint64_t[]", ends)
         self._checked(self._lib.walker_mark(self._walker, given, target.level, buffer))
         states = [
-            {self._state(index) for index in _set_bits(marked, low, high)}
+            {self._state(index) for index in _bits(marked, True, low, high)}
             for low, high in zip([0, *ends], ends, strict=False)
         ]
         return concrete(self.program, states, target, self.symmetry)
@@ -116,13 +116,11 @@ class NativeEngine:
         buffer = self._ffi.from_buffer("uint8_t[]", marked)
         self._checked(self._lib.walker_reach(self._walker, predicate, buffer))
         for number, (low, high) in enumerate(zip([0, *self._ends], self._ends, strict=False)):
-            for index in _clear_bits(marked, low, high):
+            for index in _bits(marked, False, low, high):
                 yield number, self._state(index)
 
-    def sample(
-        self, seed: int, steps_max: int
-    ) -> tuple[list[int], list[Hits], list[Hits], Hits, int]:
-        """Make one random run: its picks, its hits as :class:`.Counts` has them, the next seed."""
+    def sample(self, seed: int, steps_max: int) -> tuple[list[int], Counts, int]:
+        """Make one random run; return its picks, its counts and the next seed."""
         ffi, lib, program = self._ffi, self._lib, self.program
         picks = ffi.new("uint32_t[]", steps_max + 1)
         number, length = ffi.new("uint64_t *"), ffi.new("uint32_t *")
@@ -134,10 +132,8 @@ class NativeEngine:
                 break
             self._learn()
         self._checked(why)
-        self._count()
-        counts = self.counts
         taken = [int(picks[n]) for n in range(length[0])]
-        return taken, counts.steps, counts.predicates, counts.deadlocks, int(number[0])
+        return taken, self._count(), int(number[0])
 
     def restart(self) -> None:
         """Start over, with the program's packing as it is now."""
@@ -335,25 +331,15 @@ def _hits(found: Any) -> Hits:
     return Hits(found.count, found.level)
 
 
-def _set_bits(marked: bytearray, low: int, high: int) -> Iterator[int]:
+def _bits(marked: bytearray, wanted: bool, low: int, high: int) -> Iterator[int]:
+    """Yield which bits from ``low`` up to ``high`` are as wanted."""
+    has_none = 0 if wanted else 0xFF
     index = low
     while index < high:
         byte = marked[index >> 3]
-        if byte == 0:
+        if byte == has_none:
             index = (index | 7) + 1
             continue
-        if byte >> (index & 7) & 1:
-            yield index
-        index += 1
-
-
-def _clear_bits(marked: bytearray, low: int, high: int) -> Iterator[int]:
-    index = low
-    while index < high:
-        byte = marked[index >> 3]
-        if byte == 0xFF:
-            index = (index | 7) + 1
-            continue
-        if not byte >> (index & 7) & 1:
+        if byte >> (index & 7) & 1 == wanted:
             yield index
         index += 1

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from . import space, trees
-from .forward import concrete, moves, waits
+from .forward import concrete, is_stuck, moves, waits
 from .independence import Futures, ample, futures
 from .program import OverflowedError, Program
 from .space import Bounds, Counts, Edge, Hits, Target
@@ -184,7 +184,7 @@ class PythonEngine:
                 for one in program.successors(state)
             )
         if target.kind == "deadlock":
-            return not moves(program, state) and waits(program, state)
+            return is_stuck(program, state)
         if target.kind == "states":
             return state in target.states
         return program.holds(target.number, state) == program.events[target.number]

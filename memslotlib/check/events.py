@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import trees
+from .forward import is_stuck
 from .model import Sort
 from .program import Program
 from .trace import Trace, pick
@@ -82,16 +82,9 @@ def _untrue(program: Program, states: list[int]) -> Iterator[Event]:
 def _ended(trace: Trace, program: Program, states: list[int]) -> Iterator[Event]:
     last = len(states) - 1
     for one in program.model.properties:
-        if one.sort is Sort.NO_DEADLOCK and _is_stuck(program, states[-1]):
+        if one.sort is Sort.NO_DEADLOCK and is_stuck(program, states[-1]):
             yield Event(last, one.name)
         elif one.name == trace.about and one.sort is Sort.CAN_ALWAYS_REACH:
             yield Event(last, one.name, "it is out of reach from here")
         elif one.name == trace.about and one.sort is Sort.SOMETIMES:
             yield Event(last, one.name, is_bad=False)
-
-
-def _is_stuck(program: Program, state: int) -> bool:
-    """Tell whether no actor can step, and one waits for what no other can give."""
-    actors = range(len(program.instances))
-    kinds = {path.kind for actor in actors for path in program.outcomes(actor, state)}
-    return trees.LEAF not in kinds and trees.BLOCKED in kinds

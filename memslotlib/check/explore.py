@@ -200,7 +200,7 @@ class _Judge:
         after = -1
         trace: tuple[str, ...] = ()
         if target is not None:
-            after = hits.first_level + (target.kind == "step")
+            after = target.after_steps
             if self.wants_traces:
                 self.traces[one.name] = found = self._trace(target, one)
                 trace = found.lines

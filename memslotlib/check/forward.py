@@ -63,6 +63,11 @@ def moves_of(program: Program, actor: int, state: int) -> list[tuple[int, int, i
     ]
 
 
+def is_stuck(program: Program, state: int) -> bool:
+    """Tell whether no actor can step in ``state``, and that is a deadlock."""
+    return not moves(program, state) and waits(program, state)
+
+
 def waits(program: Program, state: int) -> bool:
     """Tell whether some actor waits in ``state`` where waiting for ever is a deadlock."""
     return any(

@@ -16,8 +16,9 @@ from .errors import ModelError, nearest
 from .kinds import Array, Kind, Member, Ref, Symmetric
 from .told import Told
 
-#: How many properties of each sort a model may have: a bit each in a step's mark.
-PROPERTIES_MAX = 24
+#: How many properties of each sort a model may have: a word of 64 bits marks what a state, or a
+#: step, comes to, and three sorts can be about a state.
+PROPERTIES_MAX = 20
 
 
 class Sort(Enum):
@@ -53,7 +54,10 @@ def sometimes(name: str, predicate: Callable[[Any], Any] | None = None) -> Prope
 
 
 def never(name: str) -> Property:
-    """No step calls ``m.fail(name, ...)``."""
+    """No step calls ``m.fail(name, ...)``.
+
+    The name stands in the text of some step as it is: one that none names is vacuous.
+    """
     return Property(name, Sort.NEVER)
 
 
@@ -160,7 +164,7 @@ class Model:
     actor does between two ``yield`` is atomic.
 
     Raises ModelError for a name that is no identifier or declared twice, a member's actor without
-    its set, and more than 24 properties of a sort.
+    its set, and more than 20 properties of a sort.
 
     >>> from memslotlib.check import Int
     >>> def tick(m):

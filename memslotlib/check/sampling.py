@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..verdict import Verdict
 from .errors import CheckError
+from .explore import event
 from .forward import moves, waits
 from .model import Model, Property, Sort
 from .program import OverflowedError, Program
@@ -23,12 +24,10 @@ _WORD = (1 << 64) - 1
 
 @dataclass
 class Run:
-    """One random run: which outcome each step took, and what it met after how many steps."""
+    """One random run: which outcome each step took, and what it met, a level for each step."""
 
     picks: Sequence[int]
-    steps: list[Hits]
-    predicates: list[Hits]
-    deadlocks: Hits
+    counts: Counts
 
 
 class Sampler(Protocol):
@@ -54,28 +53,29 @@ class PythonSampler:
     def run(self, seed: int, steps_max: int) -> tuple[Run, int]:
         """Make one run; return it with the seed for the next one."""
         program, model = self.program, self.program.model
-        run = Run([], [Hits() for _ in model.step_properties], [], Hits())
-        run.predicates = [Hits() for _ in model.predicates]
+        counts = Counts(
+            steps=[Hits() for _ in model.step_properties],
+            predicates=[Hits() for _ in model.predicates],
+        )
         state = program.initial
         picks: list[int] = []
         while True:
-            for number, hits in enumerate(run.predicates):
+            for number, hits in enumerate(counts.predicates):
                 hits.add(len(picks), int(program.holds(number, state) == program.events[number]))
             found = moves(program, state) if len(picks) < steps_max else []
             if not found:
                 stuck = len(picks) < steps_max and waits(program, state)
-                run.deadlocks.add(len(picks), int(stuck))
+                counts.deadlocks.add(len(picks), int(stuck))
                 break
             seed, number = random_number(seed)
             pick = number % len(found)
             _, _, state, marks = found[pick]
-            for number, hits in enumerate(run.steps):
+            for number, hits in enumerate(counts.steps):
                 hits.add(len(picks), marks >> number & 1)
             picks.append(pick)
             if marks >> 63:
                 break
-        run.picks = picks
-        return run, seed
+        return Run(picks, counts), seed
 
     def close(self) -> None:
         """Hold no memory of its own."""
@@ -93,8 +93,8 @@ class NativeSampler:
 
     def run(self, seed: int, steps_max: int) -> tuple[Run, int]:
         """Make one run; return it with the seed for the next one."""
-        picks, steps, predicates, deadlocks, seed = self.engine.sample(seed, steps_max)
-        return Run(picks, steps, predicates, deadlocks), seed
+        picks, counts, seed = self.engine.sample(seed, steps_max)
+        return Run(picks, counts), seed
 
     def close(self) -> None:
         """Give the walker's memory back."""
@@ -168,24 +168,15 @@ class _Collected:
         """Take one run in."""
         self.steps += len(run.picks)
         self.lengths[len(run.picks)] = self.lengths.get(len(run.picks), 0) + 1
-        for one in self.program.model.properties:
-            hits, after = self._event(one, run)
-            if hits is None or not hits.count:
+        model = self.program.model
+        for one in model.properties:
+            _, target = event(model, run.counts, one)
+            if target is None or one.sort is Sort.CAN_ALWAYS_REACH:
                 continue
             self.hits[one.name] = self.hits.get(one.name, 0) + 1
-            length = hits.first_level + after
+            length = target.after_steps
             if length < self.best.get(one.name, (length + 1, ()))[0]:
                 self.best[one.name] = (length, run.picks[:length])
-
-    def _event(self, one: Property, run: Run) -> tuple[Hits | None, int]:
-        model = self.program.model
-        if one.sort is Sort.NO_DEADLOCK:
-            return run.deadlocks, 0
-        if one.sort is Sort.CAN_ALWAYS_REACH:
-            return None, 0
-        if one.predicate is None:
-            return run.steps[model.step_properties.index(one)], 1
-        return run.predicates[model.predicates.index(one)], 0
 
     def result(self, engine: str, runs: int, steps_max: int, began: float) -> Result:
         """Return the whole result."""

@@ -87,6 +87,11 @@ class Target:
     number: int = 0
     states: frozenset[int] = frozenset()
 
+    @property
+    def after_steps(self) -> int:
+        """How many steps lead there."""
+        return self.level + (self.kind == "step")
+
 
 class Engine(Protocol):
     """An exploration that is under way or done; the states it holds can be asked about."""

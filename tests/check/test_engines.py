@@ -9,9 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import memslot_like
-from memslotlib.check import Actor, Bounds, Flag, Int, Model, can_always_reach, explore, sample
+from memslotlib.check import (
+    Actor,
+    Bounds,
+    Flag,
+    Int,
+    Model,
+    ModelError,
+    always,
+    can_always_reach,
+    explore,
+    never,
+    sample,
+    sometimes,
+)
 from memslotlib.check.examples import increment, peterson, two_phase_commit
 from memslotlib.check.explore import ENGINES
+from memslotlib.check.model import PROPERTIES_MAX
 from memslotlib.verdict import Word
 
 SEEDS = st.integers(0, 100_000)
@@ -23,6 +37,10 @@ NAMED = {
     "peterson, faulty": lambda: peterson(forgets_turn=True),
     "memslot_like": lambda: memslot_like.model(accesses=1),
 }
+
+
+def _samplers():
+    return ["python", *(["native"] if "native" in ENGINES else [])]
 
 
 def said(result):
@@ -211,16 +229,63 @@ def test_more_local_states_than_bits_start_the_search_again_and_change_no_count(
     assert (result.states, result.generated, result.depth) == (701, 701, 701)
 
 
+def crowded(count):
+    """A model with as many properties of each sort as can be, each met at a step of its own."""
+
+    def counting(m):
+        while m.n < 2 * PROPERTIES_MAX:
+            m.n += 1
+            if m.n <= PROPERTIES_MAX:
+                m.fail(f"never {m.n}")
+            yield
+
+    numbers = range(1, count + 1)
+    properties = [
+        *(never(f"never {n}") for n in numbers),
+        *(always(f"always {n}", lambda m, n=n: m.n != n) for n in numbers),
+        *(sometimes(f"sometimes {n}", lambda m, n=n: m.n == n) for n in numbers),
+        *(can_always_reach(f"reach {n}", lambda m, n=n: m.n <= n) for n in numbers),
+    ]
+    return Model("crowded", {"n": Int(100)}, [Actor(counting)], properties)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_as_many_properties_of_each_sort_as_can_be_are_judged_each_for_itself(engine):
+    numbers = range(1, PROPERTIES_MAX + 1)
+
+    result = explore(crowded(PROPERTIES_MAX), engine=engine)
+
+    found = {name: (one.hits, one.after_steps) for name, one in result.verdicts.items()}
+    assert found == {
+        **{f"never {n}": (1, n) for n in numbers},
+        **{f"always {n}": (1, n) for n in numbers},
+        **{f"sometimes {n}": (1, n) for n in numbers},
+        # The greater numbers, the last of them twice: the loop's end is a step that reads it.
+        **{f"reach {n}": (2 * PROPERTIES_MAX - n + 1, n + 1) for n in numbers},
+    }
+    with pytest.raises(ModelError, match="over 20 properties: always"):
+        crowded(PROPERTIES_MAX + 1)
+
+
+@pytest.mark.parametrize("engine", _samplers())
+def test_a_sample_judges_as_many_properties_of_each_sort_as_can_be(engine):
+    numbers = range(1, PROPERTIES_MAX + 1)
+
+    result = sample(crowded(PROPERTIES_MAX), runs=3, engine=engine)
+
+    found = {name: (one.hits, one.after_steps) for name, one in result.verdicts.items()}
+    assert found == {
+        **{f"{sort} {n}": (3, n) for sort in ("never", "always", "sometimes") for n in numbers},
+        **{f"reach {n}": (0, -1) for n in numbers},
+    }
+
+
 def test_samples_are_the_same_from_both_samplers():
     model = memslot_like.model(accesses=1)
 
     samples = [sample(model, runs=50, steps_max=60, seed=3, engine=one) for one in _samplers()]
 
     assert {said_of_sample(one) for one in samples} == {said_of_sample(samples[0])}
-
-
-def _samplers():
-    return ["python", *(["native"] if "native" in ENGINES else [])]
 
 
 def said_of_sample(result):

@@ -25,7 +25,7 @@ from memslotlib.check import (
     sometimes,
     step,
 )
-from memslotlib.check.model import PROPERTIES_MAX, Sort
+from memslotlib.check.model import Sort
 
 CPU = Symmetric("cpu", 2)
 
@@ -81,18 +81,14 @@ def test_a_name_that_a_model_cannot_use_is_refused(name):
             "small: two properties are called 'a'",
         ),
         (
-            lambda: model_of(tick, properties=[never(str(n)) for n in range(25)]),
-            "small: over 24 properties: never",
+            lambda: model_of(tick, properties=[never(str(n)) for n in range(21)]),
+            "small: over 20 properties: never",
         ),
         (lambda: model_of(tick).variable("xx"), "no variable 'xx': did you mean 'x'?"),
     ],
 )
 def test_a_model_that_makes_no_sense_is_refused(make, text):
     assert refusal(make) == text
-
-
-def test_as_many_properties_of_a_sort_as_a_step_has_marks_can_be_declared():
-    assert len(model_of(tick, properties=[never(str(n)) for n in range(PROPERTIES_MAX)]).properties)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,14 @@ def test_what_python_ran_for_an_exploration_is_in_the_sentence():
     )
 
 
+def test_the_limits_are_those_that_refuse_more():
+    assert a3.limits().text == (
+        "At most 8 words of 64 bits a state, 65,536 values a variable, 32,768 values a choice, "
+        "1,048,576 local states an actor, 20 properties of each sort: more is an error that says "
+        "so."
+    )
+
+
 def test_every_engine_that_is_here_explores_with_and_without_symmetry():
     rows = a3.engines(increment()).rows
 

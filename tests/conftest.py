@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -17,5 +18,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Look at what each test needs of this host, and count it."""
+    # A shell has what it runs in the background ignore Ctrl-C, and Python leaves it at that: then
+    # nobody could interrupt this run, nor could the tests that interrupt themselves.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     plugin = NeedsPlugin(required(os.environ.get("MEMSLOTS_REQUIRE", "")))
     config.pluginmanager.register(plugin, "needs")

@@ -30,7 +30,7 @@ def table(records: Sequence[Record] | None = None) -> Table:
             rows.append(
                 (
                     number["name"],
-                    f"{number['value']:,.4g} {number['unit']}{stale}",
+                    f"{_written(number['value'])} {number['unit']}{stale}",
                     *_bound(number["value"], number["at_most"], number["at_least"]),
                     f"benchmarks/bench_{program}.py",
                 )
@@ -68,11 +68,20 @@ def _is_stale(record: Record) -> bool:
     return record.is_stale(code_digest(*record.parameters["modules"]))
 
 
+def _written(value: float) -> str:
+    """Return four digits of a number, or all before the point of one that has more.
+
+    >>> _written(3.46612), _written(127_191_329)
+    ('3.466', '127,191,329')
+    """
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
 def _bound(value: float, at_most: float | None, at_least: float | None) -> tuple[str, object]:
     if at_most is not None:
-        return f"at most {at_most:,g}", _kept(value <= at_most)
+        return f"at most {_written(at_most)}", _kept(value <= at_most)
     if at_least is not None:
-        return f"at least {at_least:,g}", _kept(value >= at_least)
+        return f"at least {_written(at_least)}", _kept(value >= at_least)
     return "", ""
 
 

@@ -14,7 +14,6 @@ from memslotlib.check.packing import WORD_BITS, WORDS_MAX
 from memslotlib.check.program import LOCAL_BITS_MAX
 from memslotlib.check.shared import CHOICES_MAX
 from memslotlib.evidence import DATA, Record, read
-from memslotlib.experiments import host_label
 from memslotlib.views.prose import Said, say
 from memslotlib.views.tables import Cell, Table
 
@@ -107,14 +106,7 @@ def speed(records: Sequence[Record] | None = None) -> Table | Said:
 
 def source(records: Sequence[Record] | None = None) -> Said:
     """Return where and when the explorer was measured."""
-    ours = _ours(records)
-    if not ours:
-        return Said("NOT RUN: nothing is recorded yet.")
-    return say(
-        "Measured on {hosts}, commits {commits}.",
-        hosts="; ".join(sorted({host_label(record) for record in ours})),
-        commits=", ".join(sorted({record.provenance.commit for record in ours})),
-    )
+    return a2.source(_ours(records))
 
 
 def _ours(records: Sequence[Record] | None) -> list[Record]:

@@ -1,9 +1,16 @@
 """The explorer against SPIN on the same model: equal counts, one thread, one machine, one run.
 
 Run as ``python benchmarks/bench_spin.py [--record]``; it takes eight minutes and 8 GB. SPIN runs
-the Promela that was written by hand (``tests/check/oracles``), compiled with -O2, and its compiling
-is not counted. The explorer needs no compiler. Of states per second, its search is timed, with the
-Python that runs in it; of a time to a verdict, all that it does, from the text of the actors on.
+the Promela that was written by hand (``tests/check/oracles``), compiled with -O2. Of states per
+second, the explorer's search is timed, with the Python that runs in it.
+
+A time to a verdict is told in three ways, since SPIN has to generate and compile a verifier first,
+and the explorer to read its actors:
+
+- of both everything, from the text of the model on: what somebody waits for who edited it;
+- of both only the run, with what comes before it done: the actors known, the verifier compiled;
+- the most that can be held against the explorer: all of its time, and of SPIN's only the run.
+
 Contenders take turns, and the medians of their times are compared. The explorer leaves the memory
 of a search to the next one, so that its first round is the only one that pays for fresh memory.
 
@@ -122,19 +129,20 @@ def time_to_verdict(case: Case, folder: Path) -> list[Number]:
         {
             "explorer with symmetry": lambda: explored_s(case, symmetry=True),
             "the same again, its actors known": lambda: explored_s(case, symmetry=True, again=True),
+            "SPIN's generator and compiler": lambda: prepared_s(case, folder / "prepared"),
             "SPIN DFS, its own reduction": spin_timer(case, folder / "reduced"),
         },
     )
     numbers = [Number(f"{case.name}: {name}", took_s, "s") for name, took_s in times_s.items()]
-    explorer_s, _, spin_s = times_s.values()
-    numbers.append(
-        Number(
-            f"{case.name}: time to verdict, SPIN over explorer",
-            spin_s / explorer_s,
-            "x",
-            at_least=VERDICT_RATIO_MIN[case.vcpus],
-        )
-    )
+    explorer_s, known_s, prepared, spin_s = times_s.values()
+    least = VERDICT_RATIO_MIN[case.vcpus]
+    for counted, ratio, bound in (
+        ("all of both", (prepared + spin_s) / explorer_s, least),
+        ("the runs of both", spin_s / known_s, least),
+        ("all of the explorer, only SPIN's run", spin_s / explorer_s, None),
+    ):
+        name = f"{case.name}: time to verdict, SPIN over explorer, {counted}"
+        numbers.append(Number(name, ratio, "x", at_least=bound))
     return numbers
 
 
@@ -167,12 +175,24 @@ def explored_s(
     return result.search_seconds if searching else took_s
 
 
+def prepared_s(case: Case, folder: Path) -> float:
+    """Return how long SPIN's generator and the C compiler take to make the verifier."""
+    began = perf_counter()
+    spin_verifier(case, folder)
+    return perf_counter() - began
+
+
+def spin_verifier(case: Case, folder: Path, *options: str) -> Path:
+    """Return SPIN's verifier of the model at one size."""
+    defines = [f"VCPUS={case.vcpus}", f"PAGES={case.pages}", f"ACCESSES={case.accesses}"]
+    promela = PROMELA.read_text("utf-8")
+    return spin_compiled(promela, folder, defines=defines, options=(*OPTIONS, *options))
+
+
 def spin_timer(case: Case, folder: Path, *options: str) -> Callable[[], float]:
     """Compile SPIN's verifier, and return what runs it once and tells the seconds."""
     folder = folder / "-".join(map(str, (case.vcpus, case.pages, case.accesses)))
-    defines = [f"VCPUS={case.vcpus}", f"PAGES={case.pages}", f"ACCESSES={case.accesses}"]
-    promela = PROMELA.read_text("utf-8")
-    pan = spin_compiled(promela, folder, defines=defines, options=(*OPTIONS, *options))
+    pan = spin_verifier(case, folder, *options)
 
     def run() -> float:
         # Without -A the many violated assertions would cost SPIN time to report.

@@ -1,0 +1,60 @@
+"""What an access came to, held against the properties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .world import Access, World
+
+
+def consequence(access: Access) -> str:
+    """Return what becomes of an access that finds no memory."""
+    if access.kind == "fetch":
+        return "KVM cannot fetch the instruction: internal error, or #UD for the guest"
+    if access.via == "walk":
+        return "the guest's page table is gone: #PF for the guest"
+    return f"KVM_EXIT_MMIO, a {'write' if access.is_write else 'read'}"
+
+
+def happened(m: Any, w: World, event: str) -> None:
+    """Note an event that the world has to come to, so that its proofs are not vacuous."""
+    if event in w.events:
+        m.reach(event)
+
+
+def met_hole(m: Any, w: World, access: Access) -> None:
+    """Judge an access that found no memory."""
+    if w.change.keeps(access.as_id, access.gfn):
+        m.fail("I3a no hole where the page stays", consequence(access))
+    elif w.change.repoints(access.as_id, access.gfn):
+        m.fail("I3b no hole where the page changes", consequence(access))
+    happened(m, w, "an access meets a hole")
+
+
+def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
+    """Judge an access that got to a page, and remember what the properties need."""
+    before = w.change.page_before(access.as_id, access.gfn)
+    after = w.change.page_after(access.as_id, access.gfn)
+    if m.returned and page != after:
+        m.fail("I2 nothing reaches the old page after the update", str(access))
+    frame = w.at(access.as_id, access.gfn)
+    if frame in w.moving:
+        place = w.moving.index(frame)
+        if page == after:
+            m.saw_new[v, place] = True
+        elif m.saw_new[v, place]:
+            m.fail("I4a one vCPU never sees the old page after the new one", str(access))
+        elif any(m.saw_new[other, place] for other in w.cpu):
+            m.fail("I4a' no vCPU sees the old page after another saw the new one", str(access))
+        if access.is_write and page == before and m.copying:
+            m.fail("I4b no write to the old page once it is being copied", str(access))
+    if access.is_write and w.logs:
+        m.newer[access.gfn] = True
+        m.touched[access.gfn] = True
+    happened(m, w, "an access gets to memory")
+
+
+def holds(m: Any, w: World, slot: Any) -> None:
+    """Judge the use of a slot that was looked up before."""
+    if slot in w.mortal and m.freed[w.mortal.index(slot)]:
+        m.fail("I1 no use of a slot that was freed", str(slot))

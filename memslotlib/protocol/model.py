@@ -1,0 +1,64 @@
+"""The model of a world: its variables, its actors, and the properties that it is held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..check import Actor, Model, always, interval, never, no_deadlock, sometimes
+from ..check.model import Property
+from .mmu import interrupt
+from .state import variables
+from .vcpu import lookup, vcpu
+from .world import World
+
+
+def updater(m: Any, w: World) -> Any:
+    """Run one of the world's programs, step by step."""
+    program = m.choose(w.programs)
+    for number in range(len(program)):
+        yield from program[number].step(m, w, *program[number].arguments)
+
+
+def model(w: World) -> Model:
+    """Return the model of a world."""
+    actors = [
+        Actor(vcpu, w, per=w.cpu),
+        Actor(interrupt, per=w.cpu, name="ipi"),
+        Actor(updater, w),
+    ]
+    intervals = [interval("slots_lock", lambda m: m.slots_lock)]
+    return Model(w.name, variables(w), actors, properties(w), intervals)
+
+
+def properties(w: World) -> list[Property]:
+    """Return the properties that make sense in a world."""
+    frames = [(as_id, gfn) for as_id in w.spaces for gfn in range(w.gfns)]
+
+    def is_accounted(m: Any) -> bool:
+        for as_id, gfn in frames:
+            owner = m.owner[w.at(as_id, gfn)]
+            if owner != "-":
+                slot = lookup(m, as_id, gfn)
+                if slot is None or slot.metadata != owner:
+                    return False
+        return True
+
+    found = [
+        never("I1 no use of a slot that was freed"),
+        never("I2 nothing reaches the old page after the update"),
+        never("I3a no hole where the page stays"),
+        never("I7 both sets are equal at rest"),
+        never("I8 no two slots overlap"),
+        always("I12 every SPTE is accounted in the slot that a lookup finds", is_accounted),
+        no_deadlock("I10 nobody waits for ever"),
+        *map(sometimes, w.events),
+        sometimes("the update returns", lambda m: m.returned),
+    ]
+    if w.moving:
+        found += [
+            never("I3b no hole where the page changes"),
+            never("I4a one vCPU never sees the old page after the new one"),
+            never("I4a' no vCPU sees the old page after another saw the new one"),
+            never("I4b no write to the old page once it is being copied"),
+        ]
+    return found

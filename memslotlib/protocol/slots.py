@@ -1,0 +1,200 @@
+"""Memslots as a model sees them: slots, the contents of a set of them, and what a set can become.
+
+A kernel holds two sets of slots for each address space, one active, one about to be. An update
+edits the inactive one and publishes it. Here a set is a value, :class:`Contents`, and all that an
+update's edits can make of it are known before the search begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One ``struct kvm_memory_slot``: ``npages`` pages from ``base_gfn`` on, backed by ``hva``.
+
+    ``hva`` names a mapping of all frames to pages: slots with the same name map a frame to the same
+    page. ``arch`` names the per-slot metadata (rmap, huge-page counts, write tracking), ``bitmap``
+    the dirty bitmap: an INVALID copy has those of the slot that it is a copy of, and so has what
+    takes them over.
+    """
+
+    name: str
+    base_gfn: int
+    npages: int
+    hva: str = "A"
+    as_id: int = 0
+    readonly: bool = False
+    log: bool = False
+    is_invalid: bool = False
+    is_disabled: bool = False
+    arch: str = ""
+    bitmap: str = ""
+
+    @property
+    def gfns(self) -> range:
+        """The frames of the slot."""
+        return range(self.base_gfn, self.base_gfn + self.npages)
+
+    @property
+    def invalid(self) -> Slot:
+        """The copy with KVM_MEMSLOT_INVALID that takes the slot's place while it goes."""
+        return replace(
+            self,
+            name=self.name + "!",
+            is_invalid=True,
+            arch=self.metadata,
+            bitmap=self.dirty_bitmap,
+        )
+
+    @property
+    def disabled(self) -> Slot:
+        """The slot with the proposed KVM_MEM_DISABLED: who accesses it leaves to userspace."""
+        return replace(
+            self,
+            name=self.name + "~",
+            is_disabled=True,
+            arch=self.metadata,
+            bitmap=self.dirty_bitmap,
+        )
+
+    def part(self, name: str, base_gfn: int, npages: int) -> Slot:
+        """Return a slot for some of the frames, with the metadata and the bitmap of this one."""
+        return replace(
+            self,
+            name=name,
+            base_gfn=base_gfn,
+            npages=npages,
+            arch=self.metadata,
+            bitmap=self.dirty_bitmap,
+        )
+
+    @property
+    def metadata(self) -> str:
+        """Which metadata accounts for the slot's SPTEs."""
+        return self.arch or self.name
+
+    @property
+    def dirty_bitmap(self) -> str:
+        """Which dirty bitmap the slot has."""
+        return self.bitmap or self.name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Contents(tuple[Slot, ...]):
+    """The slots of one set, in the order of their names."""
+
+    __slots__ = ()
+
+    def lookup(self, gfn: int) -> Slot | None:
+        """Return the slot that holds a frame, the first one if two do."""
+        for slot in self:
+            if gfn in slot.gfns:
+                return slot
+        return None
+
+    def edited(self, edit: Edit) -> Contents:
+        """Return the set after an edit."""
+        kept = [slot for slot in self if slot != edit.old]
+        if edit.new is not None and edit.new not in kept:
+            kept.append(edit.new)
+        return Contents(sorted(kept, key=str))
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two slots hold the same frame."""
+        gfns = [gfn for slot in self for gfn in slot.gfns]
+        return len(gfns) != len(set(gfns))
+
+    def __str__(self) -> str:
+        return "{" + " ".join(slot.name for slot in self) + "}"
+
+
+class Edit(NamedTuple):
+    """``kvm_replace_memslot()``: one slot of a set goes, another comes; either may be missing."""
+
+    old: Slot | None
+    new: Slot | None
+
+    @property
+    def as_id(self) -> int:
+        """The address space whose set it changes."""
+        slot = self.old or self.new
+        assert slot is not None
+        return slot.as_id
+
+    def __str__(self) -> str:
+        return f"{self.old or '-'} by {self.new or '-'}"
+
+
+def reachable(initial: Contents, edits: Iterable[Edit]) -> tuple[Contents, ...]:
+    """Return everything that edits, in any order and number, can make of a set."""
+    edits = tuple(edits)
+    found = [initial]
+    for one in found:
+        for edit in edits:
+            after = one.edited(edit)
+            if after not in found:
+                found.append(after)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an update is for: the slots before, and the slots after.
+
+    A slot that is in both stays as it is, whatever the update does to the others.
+
+    >>> old, low = Slot("old", 0, 4), Slot("low", 0, 2)
+    >>> change = Change((old,), (low,))
+    >>> change.keeps(0, 1), change.keeps(0, 3)
+    (True, False)
+    """
+
+    before: tuple[Slot, ...]
+    after: tuple[Slot, ...]
+
+    @property
+    def gone(self) -> tuple[Slot, ...]:
+        """The slots that are not there any more."""
+        return tuple(slot for slot in self.before if slot not in self.after)
+
+    @property
+    def come(self) -> tuple[Slot, ...]:
+        """The slots that were not there before."""
+        return tuple(slot for slot in self.after if slot not in self.before)
+
+    @property
+    def spaces(self) -> int:
+        """How many address spaces have slots."""
+        return 1 + max(slot.as_id for slot in (*self.before, *self.after))
+
+    def page_before(self, as_id: int, gfn: int) -> str:
+        """Return the page that a frame maps before the update; empty where there is none."""
+        return _page(self.before, as_id, gfn)
+
+    def page_after(self, as_id: int, gfn: int) -> str:
+        """Return the page that a frame maps after the update; empty where there is none."""
+        return _page(self.after, as_id, gfn)
+
+    def keeps(self, as_id: int, gfn: int) -> bool:
+        """Whether a frame maps the same page before and after."""
+        before = self.page_before(as_id, gfn)
+        return before != "" and before == self.page_after(as_id, gfn)
+
+    def repoints(self, as_id: int, gfn: int) -> bool:
+        """Whether a frame maps one page before, and another one after."""
+        before, after = self.page_before(as_id, gfn), self.page_after(as_id, gfn)
+        return "" not in (before, after) and before != after
+
+
+def _page(slots: Sequence[Slot], as_id: int, gfn: int) -> str:
+    for slot in slots:
+        if slot.as_id == as_id and gfn in slot.gfns:
+            return slot.hva
+    return ""

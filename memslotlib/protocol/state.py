@@ -1,0 +1,51 @@
+"""The shared variables of a model: KVM's own, the processors', and what properties remember."""
+
+from __future__ import annotations
+
+from ..check import Array, Flag, Int, OneOf
+from ..check.kinds import Kind
+from .world import ABSENT, World
+
+#: Where a vCPU is, as ``vcpu->mode`` says: ``exiting`` is in the guest, with an interrupt coming.
+OUT, IN, EXITING = "out", "in", "exiting"
+#: What a vCPU is asked to do before it enters the guest again: KVM_REQ_TLB_FLUSH, or
+#: KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, which also makes it stop using the page tables that it had.
+NOTHING, FLUSH, RELOAD = "-", "flush", "reload"
+#: An SRCU reader: outside, inside, inside and waited for by a grace period.
+OUTSIDE, READING, AWAITED = 0, 1, 2
+
+
+def variables(w: World) -> dict[str, Kind | Array]:
+    """Return the variables of a world; those that it has no use for are left out.
+
+    ``sets[as_id, k]`` are the two sets of slots of an address space and ``active[as_id]`` says
+    which of them a lookup sees. ``spte`` and ``tlb`` have an entry for each frame of each space.
+    """
+    spaces, frames = len(w.spaces), len(w.spaces) * w.gfns
+    contents = dict.fromkeys(one for sets in w.contents for one in sets)
+    found: dict[str, Kind | Array] = {
+        "slots_lock": Flag(),
+        "active": Array(Int(2), spaces),
+        "sets": Array(OneOf(*contents), spaces, 2, init=[[sets[0]] * 2 for sets in w.contents]),
+        "freed": Array(Flag(), max(1, len(w.mortal))),
+        "srcu": Array(Int(3), w.cpu),
+        "spte": Array(OneOf(*w.entries), frames, init=[ABSENT] * frames),
+        "owner": Array(OneOf("-", *w.metadata), frames),
+        "tlb": Array(OneOf(*w.entries), w.cpu, frames, init=[[ABSENT] * frames] * w.vcpus),
+        "mode": Array(OneOf(OUT, IN, EXITING), w.cpu),
+        "request": Array(OneOf(NOTHING, FLUSH, RELOAD), w.cpu),
+        "finished": Int(w.vcpus + 1),
+        "returned": Flag(),
+    }
+    if w.pauses:
+        found["paused"] = Flag()
+    if w.huge:
+        found["huge"] = Array(Flag(), spaces)
+    if w.moving:
+        found["copying"] = Flag()
+        found["saw_new"] = Array(Flag(), w.cpu, len(w.moving))
+    if w.logs:
+        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
+        for name in ("newer", "harvested", "touched"):
+            found[name] = Array(Flag(), w.gfns)
+    return found

@@ -1,0 +1,97 @@
+"""What a VMM does around its ioctls: pause vCPUs, fetch dirty logs, copy pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..check import step
+from .kernel import LOCK, UNLOCK
+from .mmu import asked, flush
+from .program import Op
+from .slots import Slot
+from .state import FLUSH, OUT, OUTSIDE
+from .vcpu import lookup
+from .world import Entry, World
+
+Steps = Any
+
+
+@step
+def pause(m: Any, w: World) -> Steps:
+    """Keep vCPUs from entering KVM_RUN again, and kick those that are inside."""
+    m.paused = True
+    for v in w.cpu:
+        asked(m, v, FLUSH)
+    yield "pause: kick all vCPUs"
+
+
+@step
+def await_paused(m: Any, w: World) -> Steps:
+    """Wait until no vCPU is inside KVM_RUN."""
+    for v in w.cpu:
+        m.wait(m.mode[v] == OUT and m.srcu[v] == OUTSIDE)
+    yield "all vCPUs are out of KVM_RUN"
+
+
+@step
+def resume(m: Any, w: World) -> Steps:
+    """Let vCPUs run again."""
+    m.paused = False
+    yield "resume"
+
+
+@step
+def begin_copy(m: Any, w: World) -> Steps:
+    """Userspace begins to copy the old pages to the new ones: later writes to the old are lost."""
+    m.copying = True
+    yield "copy the old pages to the new ones"
+
+
+@step
+def fetch_bitmap(m: Any, w: World, slot: Slot) -> Steps:
+    """``kvm_get_dirty_log_protect()`` under mmu_lock: take the bits, protect what they tell of."""
+    number = w.bitmaps.index(slot.dirty_bitmap)
+    for gfn in slot.gfns:
+        if m.bitmap[number, gfn]:
+            m.bitmap[number, gfn] = False
+            m.harvested[gfn] = True
+            frame = w.at(slot.as_id, gfn)
+            if m.spte[frame].is_writable:
+                m.spte[frame] = Entry(m.spte[frame].page, False)
+    yield f"take and clear the dirty bits of {slot}"
+
+
+@step
+def copy_harvested(m: Any, w: World) -> Steps:
+    """Userspace sends the pages that the log named: what they hold now is on the other side."""
+    for gfn in range(w.gfns):
+        if m.harvested[gfn]:
+            m.harvested[gfn] = False
+            m.newer[gfn] = False
+            m.touched[gfn] = False
+    yield "send the pages that were dirty"
+
+
+@step
+def settle(m: Any, w: World) -> Steps:
+    """When all vCPUs are done, the last round: every page that changed since is in some log."""
+    m.wait(m.finished == w.vcpus)
+    for gfn in range(w.gfns):
+        slot = lookup(m, 0, gfn)
+        is_told = m.harvested[gfn]
+        if slot is not None and slot.log:
+            is_told = is_told or m.bitmap[w.bitmaps.index(slot.dirty_bitmap), gfn]
+        if m.newer[gfn] and not is_told and w.change.page_after(0, gfn):
+            m.fail("I5 no dirty page is lost", f"gfn {gfn}")
+        if is_told and not m.touched[gfn]:
+            m.fail("I5' no clean page is called dirty", f"gfn {gfn}")
+    yield "last round of the log"
+
+
+def get_dirty_log(slot: Slot) -> tuple[Op, ...]:
+    """KVM_GET_DIRTY_LOG of a slot."""
+    return LOCK, Op(fetch_bitmap, (slot,)), *flush(), UNLOCK
+
+
+PAUSE = Op(pause), Op(await_paused)
+RESUME, COPY, SEND, SETTLE = Op(resume), Op(begin_copy), Op(copy_harvested), Op(settle)

@@ -1,0 +1,172 @@
+"""A vCPU: how its accesses get to memory, step by step, and what it holds meanwhile.
+
+It is inside SRCU from every exit until it enters the guest again or returns to userspace, as in
+``vcpu_enter_guest()``; a look-up and what leads to it are one step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..check import step
+from .judge import happened, holds, met_hole, met_page
+from .mmu import obey
+from .slots import Slot
+from .state import IN, OUT, OUTSIDE, READING, RELOAD
+from .world import Access, Entry, World
+
+Steps = Any
+
+
+def lookup(m: Any, as_id: int, gfn: int) -> Slot | None:
+    """``__gfn_to_memslot()`` in the active set."""
+    found: Slot | None = m.sets[as_id, m.active[as_id]].lookup(gfn)
+    return found
+
+
+@step
+def enter_guest(m: Any, w: World, v: Any) -> Steps:
+    """``vcpu_enter_guest()``: obey requests, say IN_GUEST_MODE, look for requests once more."""
+    if w.pauses and m.paused:
+        m.srcu[v] = OUTSIDE
+        yield "leaves KVM_RUN: paused"
+        m.wait(not m.paused)
+    m.srcu[v] = OUTSIDE
+    obey(m, w, v)
+    m.mode[v] = IN
+    yield "IN_GUEST_MODE"
+    if m.request[v] != "-":
+        m.mode[v] = OUT
+        yield "entry cancelled"
+    else:
+        yield "VM-entry"
+
+
+@step
+def guest_access(m: Any, w: World, v: Any, access: Access) -> Steps:
+    """An instruction of the guest: TLB, then page tables, then a fault."""
+    frame = w.at(access.as_id, access.gfn)
+    while True:
+        if m.mode[v] == OUT:
+            yield from enter_guest(m, w, v)
+        elif m.tlb[v, frame].permits(access):
+            met_page(m, w, v, access, m.tlb[v, frame].page)
+            yield f"{access}: TLB hit"
+            return
+        elif m.spte[frame].permits(access):
+            fill(m, w, v, access)
+            yield "page walk fills the TLB"
+        else:
+            is_over = yield from page_fault(m, w, v, access)
+            if is_over:
+                return
+
+
+def fill(m: Any, w: World, v: Any, access: Access) -> None:
+    """Take a translation into the TLB: one entry, which may cover several frames."""
+    gfns = [access.gfn]
+    if w.huge and m.huge[access.as_id] and access.gfn in w.huge:
+        gfns = list(w.huge)
+    for gfn in gfns:
+        m.tlb[v, w.at(access.as_id, gfn)] = m.spte[w.at(access.as_id, gfn)]
+
+
+@step
+def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
+    """``kvm_tdp_page_fault()``; true where the access is over, with nothing that it got to."""
+    m.mode[v] = OUT
+    m.srcu[v] = READING
+    slot = lookup(m, access.as_id, access.gfn)
+    if slot is not None and slot.is_disabled:
+        yield from exit_disabled(m, w, v, access, slot)
+        return False
+    if slot is not None and slot.is_invalid and w.policy.retries:
+        happened(m, w, "a fault is retried")
+        yield "fault: INVALID, retry"
+        return False
+    if slot is None or slot.is_invalid:
+        m.srcu[v] = OUTSIDE
+        met_hole(m, w, access)
+        yield f"{access}: fault, no slot"
+        return True
+    yield f"fault: found {slot}"
+    if m.request[v] == RELOAD:
+        yield "fault: root obsolete, retry"
+        return False
+    holds(m, w, slot)
+    install(m, w, access, slot)
+    yield f"map {slot}'s page"
+    return False
+
+
+def install(m: Any, w: World, access: Access, slot: Slot) -> None:
+    """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit."""
+    is_writable = access.is_write or not slot.log
+    gfns = [access.gfn]
+    if w.huge and access.gfn in w.huge and all(gfn in slot.gfns for gfn in w.huge) and not slot.log:
+        gfns = list(w.huge)
+        m.huge[access.as_id] = True
+    for gfn in gfns:
+        frame = w.at(access.as_id, gfn)
+        if not (m.spte[frame].page == slot.hva and m.spte[frame].is_writable):
+            m.spte[frame] = Entry(slot.hva, is_writable and not slot.readonly)
+        m.owner[frame] = slot.metadata
+    if access.is_write and slot.log:
+        mark_dirty(m, w, slot, access.gfn)
+        m.touched[access.gfn] = True
+
+
+def mark_dirty(m: Any, w: World, slot: Slot, gfn: int) -> None:
+    """``mark_page_dirty_in_slot()``."""
+    m.bitmap[w.bitmaps.index(slot.dirty_bitmap), gfn] = True
+
+
+@step
+def exit_disabled(m: Any, w: World, v: Any, access: Access, slot: Slot) -> Steps:
+    """The proposed exit: userspace parks the vCPU and runs it again when the slot has changed."""
+    m.srcu[v] = OUTSIDE
+    happened(m, w, "an access to a disabled slot leaves to userspace")
+    yield f"{access}: exit, {slot} is disabled"
+    m.wait(lookup(m, access.as_id, access.gfn) != slot)
+
+
+@step
+def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
+    """KVM's own access for the guest, by ``kvm_vcpu_read_guest()`` and its like: no page tables."""
+    m.mode[v] = OUT
+    if w.pauses:
+        m.wait(not m.paused)
+    m.srcu[v] = READING
+    slot = lookup(m, access.as_id, access.gfn)
+    while slot is not None and slot.is_disabled:
+        yield from exit_disabled(m, w, v, access, slot)
+        m.srcu[v] = READING
+        slot = lookup(m, access.as_id, access.gfn)
+    if slot is None or slot.is_invalid:
+        m.srcu[v] = OUTSIDE
+        met_hole(m, w, access)
+        yield f"{access}: no visible slot"
+        return
+    yield f"{access}: found {slot}"
+    holds(m, w, slot)
+    met_page(m, w, v, access, slot.hva)
+    if access.is_write and slot.log:
+        yield f"{access}: written"
+        holds(m, w, slot)
+        mark_dirty(m, w, slot, access.gfn)
+    m.srcu[v] = OUTSIDE
+    yield f"{access}: done"
+
+
+def vcpu(m: Any, v: Any, w: World) -> Steps:
+    """Make so many accesses, each any of the world's, then return to userspace."""
+    for _ in range(w.accesses_max):
+        access = m.choose(w.accesses)
+        if access.via == "guest":
+            yield from guest_access(m, w, v, access)
+        else:
+            yield from kvm_access(m, w, v, access)
+    m.mode[v] = OUT
+    m.srcu[v] = OUTSIDE
+    m.finished += 1
+    yield "back in userspace"

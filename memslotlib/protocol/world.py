@@ -1,0 +1,177 @@
+"""What a model is about: the change, the architecture's policy, and who does what meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from ..check import Symmetric
+from .program import Program
+from .slots import Change, Contents, Slot, reachable
+
+Kind = Literal["load", "store", "fetch"]
+#: How an access gets to memory: guest instructions through the TLB, KVM itself (its emulator, its
+#: walk of the guest's page tables).
+Via = Literal["guest", "emulator", "walk"]
+
+
+class Access(NamedTuple):
+    """One access that a vCPU may make."""
+
+    kind: Kind
+    gfn: int
+    via: Via = "guest"
+    as_id: int = 0
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it changes memory."""
+        return self.kind == "store"
+
+    def __str__(self) -> str:
+        space = " in SMM" if self.as_id else ""
+        return f"{self.kind} gfn {self.gfn} via {self.via}{space}"
+
+
+class Entry(NamedTuple):
+    """A translation in a page table or a TLB: a page of the backing, perhaps only to read."""
+
+    page: str = ""
+    is_writable: bool = False
+
+    def permits(self, access: Access) -> bool:
+        """Whether an access can go through it."""
+        return self.page != "" and (self.is_writable or not access.is_write)
+
+    def __str__(self) -> str:
+        return f"{self.page}:{'rw' if self.is_writable else 'ro'}" if self.page else "-"
+
+
+#: No translation.
+ABSENT = Entry()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What differs between architectures and versions; the default is x86 of today.
+
+    - ``retries``: a page fault on an INVALID slot is retried (x86 since 5.13; elsewhere it is a
+      hole).
+    - ``zaps_all``: a slot that goes takes all SPTEs of the VM with it (x86 by default).
+    """
+
+    name: str = "x86"
+    retries: bool = True
+    zaps_all: bool = True
+
+
+X86 = Policy()
+X86_SLOT_ZAP = Policy("x86, SLOT_ZAP_ALL off", zaps_all=False)
+X86_BEFORE_5_13 = Policy("x86 before 5.13", retries=False)
+ARM64 = Policy("arm64", retries=False, zaps_all=False)
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """One scenario: vCPUs, each of which makes so many of the accesses, while programs run.
+
+    The updater runs one of ``programs``; which one is a choice, as a failure of an allocation is.
+    ``huge`` are two frames that one translation may cover together. ``events`` are what has to
+    happen in some run, lest a proof is about nothing.
+    """
+
+    name: str
+    change: Change
+    programs: tuple[Program, ...]
+    accesses: tuple[Access, ...]
+    accesses_max: int = 3
+    vcpus: int = 2
+    gfns: int = 4
+    policy: Policy = field(default_factory=Policy)
+    huge: tuple[int, int] | None = None
+    events: tuple[str, ...] = ("an access gets to memory",)
+
+    # A world is kept over steps by a model: it never changes, and is itself alone.
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @cached_property
+    def cpu(self) -> Symmetric:
+        """The vCPUs, which are interchangeable."""
+        return Symmetric("cpu", self.vcpus)
+
+    @property
+    def spaces(self) -> range:
+        """The address spaces."""
+        return range(self.change.spaces)
+
+    @cached_property
+    def contents(self) -> tuple[tuple[Contents, ...], ...]:
+        """What each address space's sets may hold, the initial contents first."""
+        edits = {edit for program in self.programs for op in program for edit in op.edits}
+        ordered = sorted(edits, key=str)
+        return tuple(
+            reachable(
+                Contents(
+                    slot for slot in sorted(self.change.before, key=str) if slot.as_id == as_id
+                ),
+                (edit for edit in ordered if edit.as_id == as_id),
+            )
+            for as_id in self.spaces
+        )
+
+    @cached_property
+    def pauses(self) -> bool:
+        """Whether some program keeps vCPUs out of KVM_RUN."""
+        return any(op.step.__name__ == "pause" for program in self.programs for op in program)
+
+    @cached_property
+    def mortal(self) -> tuple[Slot, ...]:
+        """The slots that some program frees."""
+        ops = [op for program in self.programs for op in program if op.step.__name__ == "free"]
+        return tuple(dict.fromkeys(op.arguments[0] for op in ops))
+
+    @cached_property
+    def moving(self) -> tuple[int, ...]:
+        """The frames, as :meth:`at` numbers them, that get another page."""
+        frames = [(as_id, gfn) for as_id in self.spaces for gfn in range(self.gfns)]
+        return tuple(self.at(*frame) for frame in frames if self.change.repoints(*frame))
+
+    @cached_property
+    def logs(self) -> bool:
+        """Whether some slot tracks dirty pages."""
+        return any(slot.log for sets in self.contents for one in sets for slot in one)
+
+    @cached_property
+    def bitmaps(self) -> tuple[str, ...]:
+        """The dirty bitmaps that slots have."""
+        slots = [slot for sets in self.contents for one in sets for slot in one if slot.log]
+        return tuple(dict.fromkeys(slot.dirty_bitmap for slot in slots))
+
+    @cached_property
+    def metadata(self) -> tuple[str, ...]:
+        """The per-slot metadata that SPTEs are accounted in."""
+        slots = [slot for sets in self.contents for one in sets for slot in one]
+        return tuple(dict.fromkeys(slot.metadata for slot in slots))
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every translation that there may be."""
+        pages = {slot.hva: None for sets in self.contents for one in sets for slot in one}
+        return (ABSENT, *(Entry(page, writable) for page in pages for writable in (False, True)))
+
+    def at(self, as_id: int, gfn: int) -> int:
+        """Return where the translation of a frame is in an array of them."""
+        return as_id * self.gfns + gfn
+
+
+def every(
+    kinds: Sequence[Kind], gfns: Sequence[int], via: Sequence[Via], as_ids: Sequence[int] = (0,)
+) -> tuple[Access, ...]:
+    """Return the accesses of these kinds to these frames, each in every way."""
+    return tuple(Access(k, g, v, a) for a in as_ids for g in gfns for v in via for k in kinds)

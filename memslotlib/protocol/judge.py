@@ -23,7 +23,10 @@ def happened(m: Any, w: World, event: str) -> None:
 
 
 def met_hole(m: Any, w: World, access: Access) -> None:
-    """Judge an access that found no memory."""
+    """Judge an access that found no memory, or none that it may write to."""
+    if access.is_write and w.change.may_refuse_writes(access.as_id, access.gfn):
+        happened(m, w, "a write to READONLY memory leaves to userspace")
+        return
     if w.change.keeps(access.as_id, access.gfn):
         m.fail("I3a no hole where the page stays", consequence(access))
     elif w.change.repoints(access.as_id, access.gfn):
@@ -37,6 +40,8 @@ def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
     after = w.change.page_after(access.as_id, access.gfn)
     if m.returned and page != after:
         m.fail("I2 nothing reaches the old page after the update", str(access))
+    if m.returned and access.is_write and w.change.becomes_readonly(access.as_id, access.gfn):
+        m.fail("I2 nothing reaches the old page after the update", f"{access}, which is READONLY")
     frame = w.at(access.as_id, access.gfn)
     if frame in w.moving:
         place = w.moving.index(frame)

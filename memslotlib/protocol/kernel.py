@@ -78,10 +78,11 @@ def free(m: Any, w: World, slot: Slot) -> Steps:
     Its dirty bitmap goes with it, unless another slot has taken that over.
     """
     m.freed[w.mortal.index(slot)] = True
-    bitmaps = {one.dirty_bitmap for one in m.sets[slot.as_id, m.active[slot.as_id]]}
-    if slot.log and slot.dirty_bitmap not in bitmaps:
-        for gfn in range(w.gfns):
-            m.bitmap[w.bitmaps.index(slot.dirty_bitmap), gfn] = False
+    alive = m.sets[slot.as_id, m.active[slot.as_id]]
+    for gfn in slot.gfns if slot.log else ():
+        bitmap, heir = slot.dirty_bitmap(gfn), alive.lookup(gfn)
+        if heir is None or not heir.log or heir.dirty_bitmap(gfn) != bitmap:
+            m.bitmap[w.bitmaps.index(bitmap), gfn] = False
     yield f"free {slot}"
 
 

@@ -13,7 +13,7 @@ from ..check import step
 from .program import Op
 from .slots import Slot
 from .state import EXITING, FLUSH, IN, NOTHING, OUT, RELOAD
-from .world import ABSENT, Policy, World
+from .world import ABSENT, Entry, Policy, World
 
 Steps = Any
 
@@ -61,6 +61,31 @@ def zap_slot(m: Any, w: World, slot: Slot) -> Steps:
     for gfn in slot.gfns:
         cleared(m, w, slot.as_id, gfn)
     yield f"zap the SPTEs of {slot}"
+
+
+@step
+def zap_gfns(m: Any, w: World, as_id: int, gfns: tuple[int, ...]) -> Steps:
+    """``kvm_unmap_gfn_range()`` of some frames."""
+    for gfn in gfns:
+        cleared(m, w, as_id, gfn)
+    yield f"zap the SPTEs of gfns {', '.join(map(str, gfns))}"
+
+
+@step
+def disallow_huge(m: Any, w: World, as_id: int) -> Steps:
+    """Count up ``lpage_info.disallow_lpage``: no fault maps the huge page from here on."""
+    m.no_huge[as_id] = True
+    yield "disallow the huge page"
+
+
+@step
+def write_protect(m: Any, w: World, as_id: int, gfns: tuple[int, ...]) -> Steps:
+    """``kvm_mmu_slot_remove_write_access()`` of some frames."""
+    for gfn in gfns:
+        frame = w.at(as_id, gfn)
+        if m.spte[frame].is_writable:
+            m.spte[frame] = Entry(m.spte[frame].page, False)
+    yield f"write-protect gfns {', '.join(map(str, gfns))}"
 
 
 @step

@@ -37,11 +37,14 @@ def properties(w: World) -> list[Property]:
     def is_accounted(m: Any) -> bool:
         for as_id, gfn in frames:
             owner = m.owner[w.at(as_id, gfn)]
-            if owner != "-":
-                slot = lookup(m, as_id, gfn)
-                if slot is None or slot.metadata != owner:
-                    return False
-        return True
+            slot = None if owner == "-" else lookup(m, as_id, gfn)
+            if owner != "-" and (slot is None or slot.metadata(gfn) != owner):
+                return False
+        return not w.huge or all(lies_in_one_slot(m, as_id) for as_id in w.spaces)
+
+    def lies_in_one_slot(m: Any, as_id: int) -> bool:
+        one, other = w.huge or (0, 0)
+        return not m.huge[as_id] or lookup(m, as_id, one) == lookup(m, as_id, other)
 
     found = [
         never("I1 no use of a slot that was freed"),
@@ -54,6 +57,11 @@ def properties(w: World) -> list[Property]:
         *map(sometimes, w.events),
         sometimes("the update returns", lambda m: m.returned),
     ]
+    if w.logs:
+        found += [
+            never("I5 no dirty page is lost"),
+            never("I5' no clean page is called dirty"),
+        ]
     if w.moving:
         found += [
             never("I3b no hole where the page changes"),

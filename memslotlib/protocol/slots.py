@@ -17,9 +17,9 @@ class Slot:
     """One ``struct kvm_memory_slot``: ``npages`` pages from ``base_gfn`` on, backed by ``hva``.
 
     ``hva`` names a mapping of all frames to pages: slots with the same name map a frame to the same
-    page. ``arch`` names the per-slot metadata (rmap, huge-page counts, write tracking), ``bitmap``
-    the dirty bitmap: an INVALID copy has those of the slot that it is a copy of, and so has what
-    takes them over.
+    page. ``arch`` and ``bitmap`` say, for each frame, whose metadata (rmap, huge-page counts, write
+    tracking) and whose dirty bitmap it is in; the slot's own if empty. An INVALID copy has those of
+    the slot that it is a copy of, and so has what takes them over.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Slot:
     log: bool = False
     is_invalid: bool = False
     is_disabled: bool = False
-    arch: str = ""
-    bitmap: str = ""
+    arch: tuple[str, ...] = ()
+    bitmap: tuple[str, ...] = ()
 
     @property
     def gfns(self) -> range:
@@ -42,45 +42,36 @@ class Slot:
     @property
     def invalid(self) -> Slot:
         """The copy with KVM_MEMSLOT_INVALID that takes the slot's place while it goes."""
-        return replace(
-            self,
-            name=self.name + "!",
-            is_invalid=True,
-            arch=self.metadata,
-            bitmap=self.dirty_bitmap,
-        )
+        return replace(self.taken_over(self.name + "!"), is_invalid=True)
 
     @property
     def disabled(self) -> Slot:
         """The slot with the proposed KVM_MEM_DISABLED: who accesses it leaves to userspace."""
-        return replace(
-            self,
-            name=self.name + "~",
-            is_disabled=True,
-            arch=self.metadata,
-            bitmap=self.dirty_bitmap,
-        )
+        return replace(self.taken_over(self.name + "~"), is_disabled=True)
 
-    def part(self, name: str, base_gfn: int, npages: int) -> Slot:
-        """Return a slot for some of the frames, with the metadata and the bitmap of this one."""
+    def taken_over(self, name: str) -> Slot:
+        """Return a copy with another name and this slot's own metadata and bitmap."""
+        arch = tuple(map(self.metadata, self.gfns))
+        return replace(self, name=name, arch=arch, bitmap=tuple(map(self.dirty_bitmap, self.gfns)))
+
+    def part(self, name: str, gfns: range) -> Slot:
+        """Return a slot for some of the frames, with this slot's metadata and bitmap for them."""
         return replace(
             self,
             name=name,
-            base_gfn=base_gfn,
-            npages=npages,
-            arch=self.metadata,
-            bitmap=self.dirty_bitmap,
+            base_gfn=gfns.start,
+            npages=len(gfns),
+            arch=tuple(map(self.metadata, gfns)),
+            bitmap=tuple(map(self.dirty_bitmap, gfns)),
         )
 
-    @property
-    def metadata(self) -> str:
-        """Which metadata accounts for the slot's SPTEs."""
-        return self.arch or self.name
+    def metadata(self, gfn: int) -> str:
+        """Return whose metadata accounts for the SPTE of a frame."""
+        return self.arch[gfn - self.base_gfn] if self.arch else self.name
 
-    @property
-    def dirty_bitmap(self) -> str:
-        """Which dirty bitmap the slot has."""
-        return self.bitmap or self.name
+    def dirty_bitmap(self, gfn: int) -> str:
+        """Return in whose dirty bitmap a frame is."""
+        return self.bitmap[gfn - self.base_gfn] if self.bitmap else self.name
 
     def __str__(self) -> str:
         return self.name
@@ -187,6 +178,16 @@ class Change:
         before = self.page_before(as_id, gfn)
         return before != "" and before == self.page_after(as_id, gfn)
 
+    def becomes_readonly(self, as_id: int, gfn: int) -> bool:
+        """Whether a frame is READONLY after the update."""
+        slot = _slot(self.after, as_id, gfn)
+        return slot is not None and slot.readonly
+
+    def may_refuse_writes(self, as_id: int, gfn: int) -> bool:
+        """Whether a frame is READONLY before or after the update."""
+        slots = _slot(self.before, as_id, gfn), _slot(self.after, as_id, gfn)
+        return any(slot is not None and slot.readonly for slot in slots)
+
     def repoints(self, as_id: int, gfn: int) -> bool:
         """Whether a frame maps one page before, and another one after."""
         before, after = self.page_before(as_id, gfn), self.page_after(as_id, gfn)
@@ -194,7 +195,12 @@ class Change:
 
 
 def _page(slots: Sequence[Slot], as_id: int, gfn: int) -> str:
+    slot = _slot(slots, as_id, gfn)
+    return slot.hva if slot else ""
+
+
+def _slot(slots: Sequence[Slot], as_id: int, gfn: int) -> Slot | None:
     for slot in slots:
         if slot.as_id == as_id and gfn in slot.gfns:
-            return slot.hva
-    return ""
+            return slot
+    return None

@@ -41,6 +41,8 @@ def variables(w: World) -> dict[str, Kind | Array]:
         found["paused"] = Flag()
     if w.huge:
         found["huge"] = Array(Flag(), spaces)
+        if w.uses("disallow_huge"):
+            found["no_huge"] = Array(Flag(), spaces)
     if w.moving:
         found["copying"] = Flag()
         found["saw_new"] = Array(Flag(), w.cpu, len(w.moving))

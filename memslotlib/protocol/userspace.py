@@ -50,8 +50,8 @@ def begin_copy(m: Any, w: World) -> Steps:
 @step
 def fetch_bitmap(m: Any, w: World, slot: Slot) -> Steps:
     """``kvm_get_dirty_log_protect()`` under mmu_lock: take the bits, protect what they tell of."""
-    number = w.bitmaps.index(slot.dirty_bitmap)
     for gfn in slot.gfns:
+        number = w.bitmaps.index(slot.dirty_bitmap(gfn))
         if m.bitmap[number, gfn]:
             m.bitmap[number, gfn] = False
             m.harvested[gfn] = True
@@ -80,7 +80,7 @@ def settle(m: Any, w: World) -> Steps:
         slot = lookup(m, 0, gfn)
         is_told = m.harvested[gfn]
         if slot is not None and slot.log:
-            is_told = is_told or m.bitmap[w.bitmaps.index(slot.dirty_bitmap), gfn]
+            is_told = is_told or m.bitmap[w.bitmaps.index(slot.dirty_bitmap(gfn)), gfn]
         if m.newer[gfn] and not is_told and w.change.page_after(0, gfn):
             m.fail("I5 no dirty page is lost", f"gfn {gfn}")
         if is_told and not m.touched[gfn]:

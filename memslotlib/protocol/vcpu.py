@@ -84,10 +84,10 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
         happened(m, w, "a fault is retried")
         yield "fault: INVALID, retry"
         return False
-    if slot is None or slot.is_invalid:
+    if slot is None or slot.is_invalid or (slot.readonly and access.is_write):
         m.srcu[v] = OUTSIDE
         met_hole(m, w, access)
-        yield f"{access}: fault, no slot"
+        yield f"{access}: fault, no slot to use"
         return True
     yield f"fault: found {slot}"
     if m.request[v] == RELOAD:
@@ -101,24 +101,33 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
 
 def install(m: Any, w: World, access: Access, slot: Slot) -> None:
     """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit."""
-    is_writable = access.is_write or not slot.log
+    is_writable = not slot.readonly and (access.is_write or not slot.log)
     gfns = [access.gfn]
-    if w.huge and access.gfn in w.huge and all(gfn in slot.gfns for gfn in w.huge) and not slot.log:
-        gfns = list(w.huge)
+    if may_be_huge(m, w, access, slot):
+        gfns = list(w.huge or ())
         m.huge[access.as_id] = True
     for gfn in gfns:
         frame = w.at(access.as_id, gfn)
-        if not (m.spte[frame].page == slot.hva and m.spte[frame].is_writable):
-            m.spte[frame] = Entry(slot.hva, is_writable and not slot.readonly)
-        m.owner[frame] = slot.metadata
+        if m.spte[frame] != Entry(slot.hva, True):
+            m.spte[frame] = Entry(slot.hva, is_writable)
+        m.owner[frame] = slot.metadata(gfn)
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn)
         m.touched[access.gfn] = True
 
 
+def may_be_huge(m: Any, w: World, access: Access, slot: Slot) -> bool:
+    """Whether the fault maps both frames of the huge page: ``lpage_info`` has to allow it."""
+    if w.huge is None or access.gfn not in w.huge or slot.log:
+        return False
+    if w.uses("disallow_huge") and m.no_huge[access.as_id]:
+        return False
+    return all(gfn in slot.gfns for gfn in w.huge)
+
+
 def mark_dirty(m: Any, w: World, slot: Slot, gfn: int) -> None:
     """``mark_page_dirty_in_slot()``."""
-    m.bitmap[w.bitmaps.index(slot.dirty_bitmap), gfn] = True
+    m.bitmap[w.bitmaps.index(slot.dirty_bitmap(gfn)), gfn] = True
 
 
 @step
@@ -142,10 +151,10 @@ def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
         yield from exit_disabled(m, w, v, access, slot)
         m.srcu[v] = READING
         slot = lookup(m, access.as_id, access.gfn)
-    if slot is None or slot.is_invalid:
+    if slot is None or slot.is_invalid or (slot.readonly and access.is_write):
         m.srcu[v] = OUTSIDE
         met_hole(m, w, access)
-        yield f"{access}: no visible slot"
+        yield f"{access}: no slot to use"
         return
     yield f"{access}: found {slot}"
     holds(m, w, slot)

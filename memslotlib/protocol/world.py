@@ -128,7 +128,11 @@ class World:
     @cached_property
     def pauses(self) -> bool:
         """Whether some program keeps vCPUs out of KVM_RUN."""
-        return any(op.step.__name__ == "pause" for program in self.programs for op in program)
+        return self.uses("pause")
+
+    def uses(self, step: str) -> bool:
+        """Whether some program has a step of this name."""
+        return any(op.step.__name__ == step for program in self.programs for op in program)
 
     @cached_property
     def mortal(self) -> tuple[Slot, ...]:
@@ -151,13 +155,13 @@ class World:
     def bitmaps(self) -> tuple[str, ...]:
         """The dirty bitmaps that slots have."""
         slots = [slot for sets in self.contents for one in sets for slot in one if slot.log]
-        return tuple(dict.fromkeys(slot.dirty_bitmap for slot in slots))
+        return tuple(dict.fromkeys(slot.dirty_bitmap(gfn) for slot in slots for gfn in slot.gfns))
 
     @cached_property
     def metadata(self) -> tuple[str, ...]:
         """The per-slot metadata that SPTEs are accounted in."""
         slots = [slot for sets in self.contents for one in sets for slot in one]
-        return tuple(dict.fromkeys(slot.metadata for slot in slots))
+        return tuple(dict.fromkeys(slot.metadata(gfn) for slot in slots for gfn in slot.gfns))
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:

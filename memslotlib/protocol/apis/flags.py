@@ -16,7 +16,7 @@ from ..world import Policy
 
 def update_flags(old: Slot, new: Slot) -> tuple[Op, ...]:
     """KVM_MR_FLAGS_ONLY: one swap."""
-    new = with_fields(new, arch=old.metadata)
+    new = with_fields(new, arch=tuple(map(old.metadata, old.gfns)))
     return (
         LOCK,
         replace(old, new),

@@ -1,7 +1,8 @@
 """Flags only: dirty logging on or off, in one ioctl.
 
 Source: ``kvm_update_flags_memslot()`` of Linux 6.12: a copy with other flags and the same metadata
-takes the slot's place in one swap; nothing is made invalid, nothing is zapped.
+takes the slot's place in one swap; nothing is made invalid, nothing is zapped. Where logging
+begins, ``kvm_mmu_slot_apply_flags()`` then takes write access away and flushes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace as with_fields
 
 from ..kernel import LOCK, RETURN, UNLOCK, free, replace, swap
+from ..mmu import flush, write_protect
 from ..program import Op, Program
 from ..slots import Change, Slot
 from ..world import Policy
@@ -17,11 +19,13 @@ from ..world import Policy
 def update_flags(old: Slot, new: Slot) -> tuple[Op, ...]:
     """KVM_MR_FLAGS_ONLY: one swap."""
     new = with_fields(new, arch=tuple(map(old.metadata, old.gfns)))
+    protected = Op(write_protect, (new.as_id, tuple(new.gfns))), *flush()
     return (
         LOCK,
         replace(old, new),
         *swap(old.as_id),
         replace(old, new),
+        *(protected if new.log and not old.log else ()),
         Op(free, (old,)),
         UNLOCK,
     )

@@ -11,6 +11,8 @@ def consequence(access: Access) -> str:
     """Return what becomes of an access that finds no memory."""
     if access.kind == "fetch":
         return "KVM cannot fetch the instruction: internal error, or #UD for the guest"
+    if access.via in ("smi", "rsm"):
+        return "the state is not saved, or not restored: the VM is dead"
     if access.via == "walk":
         return "the guest's page table is gone: #PF for the guest"
     return f"KVM_EXIT_MMIO, a {'write' if access.is_write else 'read'}"
@@ -22,7 +24,7 @@ def happened(m: Any, w: World, event: str) -> None:
         m.reach(event)
 
 
-def met_hole(m: Any, w: World, access: Access) -> None:
+def met_hole(m: Any, w: World, v: Any, access: Access) -> None:
     """Judge an access that found no memory, or none that it may write to."""
     if access.is_write and w.change.may_refuse_writes(access.as_id, access.gfn):
         happened(m, w, "a write to READONLY memory leaves to userspace")
@@ -31,6 +33,7 @@ def met_hole(m: Any, w: World, access: Access) -> None:
         m.fail("I3a no hole where the page stays", consequence(access))
     elif w.change.repoints(access.as_id, access.gfn):
         m.fail("I3b no hole where the page changes", consequence(access))
+    saw(m, w, v, access, "")
     happened(m, w, "an access meets a hole")
 
 
@@ -53,10 +56,25 @@ def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
             m.fail("I4a' no vCPU sees the old page after another saw the new one", str(access))
         if access.is_write and page == before and m.copying:
             m.fail("I4b no write to the old page once it is being copied", str(access))
+    saw(m, w, v, access, page)
     if access.is_write and w.logs:
         m.newer[access.gfn] = True
         m.touched[access.gfn] = True
     happened(m, w, "an access gets to memory")
+
+
+def saw(m: Any, w: World, v: Any, access: Access, page: str) -> None:
+    """Judge which of the two layouts the vCPU has seen, and which it saw before."""
+    before = w.change.page_before(access.as_id, access.gfn)
+    after = w.change.page_after(access.as_id, access.gfn)
+    if not w.mix or before == after:
+        return
+    if page == after:
+        m.saw_after[v] = True
+    elif page == before and m.saw_after[v]:
+        m.fail("I13 one vCPU never sees a mix", str(access))
+    elif page == before and any(m.saw_after):
+        m.fail("I13' vCPUs that talk never see a mix", str(access))
 
 
 def holds(m: Any, w: World, slot: Any) -> None:

@@ -57,6 +57,11 @@ def properties(w: World) -> list[Property]:
         *map(sometimes, w.events),
         sometimes("the update returns", lambda m: m.returned),
     ]
+    if w.mix:
+        found += [
+            never("I13 one vCPU never sees a mix"),
+            never("I13' vCPUs that talk never see a mix"),
+        ]
     if w.logs:
         found += [
             never("I5 no dirty page is lost"),

@@ -178,6 +178,12 @@ class Change:
         before = self.page_before(as_id, gfn)
         return before != "" and before == self.page_after(as_id, gfn)
 
+    @property
+    def moves_memory(self) -> bool:
+        """Whether some frame gets another page, whose content userspace has to copy."""
+        frames = [(slot.as_id, gfn) for slot in self.before for gfn in slot.gfns]
+        return any(self.repoints(*frame) for frame in frames)
+
     def becomes_readonly(self, as_id: int, gfn: int) -> bool:
         """Whether a frame is READONLY after the update."""
         slot = _slot(self.after, as_id, gfn)

@@ -46,6 +46,10 @@ def variables(w: World) -> dict[str, Kind | Array]:
     if w.moving:
         found["copying"] = Flag()
         found["saw_new"] = Array(Flag(), w.cpu, len(w.moving))
+    if w.mix:
+        found["saw_after"] = Array(Flag(), w.cpu)
+    if spaces > 1:
+        found["smm"] = Array(Flag(), w.cpu)
     if w.logs:
         found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
         for name in ("newer", "harvested", "touched"):

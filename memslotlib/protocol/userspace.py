@@ -55,6 +55,7 @@ def fetch_bitmap(m: Any, w: World, slot: Slot) -> Steps:
         if m.bitmap[number, gfn]:
             m.bitmap[number, gfn] = False
             m.harvested[gfn] = True
+            m.touched[gfn] = False
             frame = w.at(slot.as_id, gfn)
             if m.spte[frame].is_writable:
                 m.spte[frame] = Entry(m.spte[frame].page, False)
@@ -68,7 +69,6 @@ def copy_harvested(m: Any, w: World) -> Steps:
         if m.harvested[gfn]:
             m.harvested[gfn] = False
             m.newer[gfn] = False
-            m.touched[gfn] = False
     yield "send the pages that were dirty"
 
 

@@ -77,23 +77,28 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     m.mode[v] = OUT
     m.srcu[v] = READING
     slot = lookup(m, access.as_id, access.gfn)
-    if slot is not None and slot.is_disabled:
+    if slot is None:
+        m.srcu[v] = OUTSIDE
+        met_hole(m, w, v, access)
+        yield f"{access}: fault, no slot"
+        return True
+    yield f"fault: found {slot}"
+    holds(m, w, slot)
+    if slot.is_disabled:
         yield from exit_disabled(m, w, v, access, slot)
         return False
-    if slot is not None and slot.is_invalid and w.policy.retries:
+    if slot.is_invalid and w.policy.retries:
         happened(m, w, "a fault is retried")
         yield "fault: INVALID, retry"
         return False
-    if slot is None or slot.is_invalid or (slot.readonly and access.is_write):
+    if slot.is_invalid or (slot.readonly and access.is_write):
         m.srcu[v] = OUTSIDE
-        met_hole(m, w, access)
-        yield f"{access}: fault, no slot to use"
+        met_hole(m, w, v, access)
+        yield f"{access}: fault, {slot} is not to be used"
         return True
-    yield f"fault: found {slot}"
     if m.request[v] == RELOAD:
         yield "fault: root obsolete, retry"
         return False
-    holds(m, w, slot)
     install(m, w, access, slot)
     yield f"map {slot}'s page"
     return False
@@ -145,19 +150,21 @@ def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     m.mode[v] = OUT
     if w.pauses:
         m.wait(not m.paused)
-    m.srcu[v] = READING
-    slot = lookup(m, access.as_id, access.gfn)
-    while slot is not None and slot.is_disabled:
-        yield from exit_disabled(m, w, v, access, slot)
+    while True:
         m.srcu[v] = READING
         slot = lookup(m, access.as_id, access.gfn)
+        if slot is None:
+            break
+        yield f"{access}: found {slot}"
+        holds(m, w, slot)
+        if not slot.is_disabled:
+            break
+        yield from exit_disabled(m, w, v, access, slot)
     if slot is None or slot.is_invalid or (slot.readonly and access.is_write):
         m.srcu[v] = OUTSIDE
-        met_hole(m, w, access)
+        met_hole(m, w, v, access)
         yield f"{access}: no slot to use"
         return
-    yield f"{access}: found {slot}"
-    holds(m, w, slot)
     met_page(m, w, v, access, slot.hva)
     if access.is_write and slot.log:
         yield f"{access}: written"
@@ -167,10 +174,25 @@ def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     yield f"{access}: done"
 
 
+@step
+def switch_space(m: Any, w: World, v: Any) -> Steps:
+    """Enter SMM, which saves the state through address space 1, or leave it, which restores it."""
+    if w.smram is not None:
+        access = (
+            Access("load", w.smram, "rsm", 1) if m.smm[v] else Access("store", w.smram, "smi", 1)
+        )
+        yield from kvm_access(m, w, v, access)
+    m.mode[v] = OUT
+    m.smm[v] = not m.smm[v]
+    yield "the other address space"
+
+
 def vcpu(m: Any, v: Any, w: World) -> Steps:
     """Make so many accesses, each any of the world's, then return to userspace."""
     for _ in range(w.accesses_max):
         access = m.choose(w.accesses)
+        if len(w.spaces) > 1 and m.smm[v] != bool(access.as_id):
+            yield from switch_space(m, w, v)
         if access.via == "guest":
             yield from guest_access(m, w, v, access)
         else:

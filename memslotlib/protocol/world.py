@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from ..check import Symmetric
-from .program import Program
+from .program import Op, Program
 from .slots import Change, Contents, Slot, reachable
 
 Kind = Literal["load", "store", "fetch"]
 #: How an access gets to memory: guest instructions through the TLB, KVM itself (its emulator, its
 #: walk of the guest's page tables).
-Via = Literal["guest", "emulator", "walk"]
+Via = Literal["guest", "emulator", "walk", "smi", "rsm"]
 
 
 class Access(NamedTuple):
@@ -78,8 +78,11 @@ class World:
     """One scenario: vCPUs, each of which makes so many of the accesses, while programs run.
 
     The updater runs one of ``programs``; which one is a choice, as a failure of an allocation is.
-    ``huge`` are two frames that one translation may cover together. ``events`` are what has to
-    happen in some run, lest a proof is about nothing.
+    ``huge`` are two frames that one translation may cover together. ``mix`` asks whether who saw
+    the new layout in one place sees the old one in another. ``smram`` is the frame of address space
+    1 where a vCPU's state is saved when it enters SMM. ``events`` are what has to happen in some
+    run, lest a proof is about nothing. ``origin`` are the programs that ``programs`` are mutants
+    of: what they need is declared even if a mutant does not use it.
     """
 
     name: str
@@ -91,6 +94,9 @@ class World:
     gfns: int = 4
     policy: Policy = field(default_factory=Policy)
     huge: tuple[int, int] | None = None
+    mix: bool = False
+    smram: int | None = None
+    origin: tuple[Program, ...] = ()
     events: tuple[str, ...] = ("an access gets to memory",)
 
     # A world is kept over steps by a model: it never changes, and is itself alone.
@@ -113,7 +119,7 @@ class World:
     @cached_property
     def contents(self) -> tuple[tuple[Contents, ...], ...]:
         """What each address space's sets may hold, the initial contents first."""
-        edits = {edit for program in self.programs for op in program for edit in op.edits}
+        edits = {edit for op in self.ops for edit in op.edits}
         ordered = sorted(edits, key=str)
         return tuple(
             reachable(
@@ -130,14 +136,25 @@ class World:
         """Whether some program keeps vCPUs out of KVM_RUN."""
         return self.uses("pause")
 
+    @property
+    def ops(self) -> Iterator[Op]:
+        """The steps of all programs, and of those that they are mutants of."""
+        return (op for program in (*self.origin, *self.programs) for op in program)
+
     def uses(self, step: str) -> bool:
         """Whether some program has a step of this name."""
-        return any(op.step.__name__ == step for program in self.programs for op in program)
+        return any(op.step.__name__ == step for op in self.ops)
+
+    def mutated(self, mutant: Program) -> World:
+        """Return the world with a mutant in the place of its only program."""
+        (program,) = self.programs
+        name = f"{self.name}, {mutant.name}"
+        return replace(self, name=name, programs=(mutant,), origin=(program,))
 
     @cached_property
     def mortal(self) -> tuple[Slot, ...]:
         """The slots that some program frees."""
-        ops = [op for program in self.programs for op in program if op.step.__name__ == "free"]
+        ops = [op for op in self.ops if op.step.__name__ == "free"]
         return tuple(dict.fromkeys(op.arguments[0] for op in ops))
 
     @cached_property

@@ -10,6 +10,7 @@ from ..mmu import flush_shadow
 from ..program import Op, Program
 from ..slots import Change
 from ..world import Policy
+from .wholesale import copied
 
 
 def as_posted(change: Change, policy: Policy) -> Program:
@@ -18,14 +19,15 @@ def as_posted(change: Change, policy: Policy) -> Program:
     Pass 1 invalidates each entry that goes, with a swap for each, in both sets; pass 2 edits the
     inactive set; pass 3 swaps each address space once and frees.
     """
-    return Program((*_first(change, policy), *_second(change), *_third(change)), "RFC as posted")
+    ops = (*copied(change), *_first(change, policy), *_second(change), *_third(change))
+    return Program(ops, "RFC as posted")
 
 
 def as_intended(change: Change, policy: Policy) -> Program:
     """The same passes under one slots_lock, as the cover letter means it: N + 1 swaps."""
     posted = as_posted(change, policy)
-    inside = [op for op in posted if op not in (LOCK, UNLOCK, RETURN)]
-    return Program((LOCK, *inside, UNLOCK, RETURN), "RFC as intended")
+    inside = [op for op in posted if op not in (LOCK, UNLOCK, RETURN, *copied(change))]
+    return Program((*copied(change), LOCK, *inside, UNLOCK, RETURN), "RFC as intended")
 
 
 def failing(change: Change, policy: Policy) -> Program:

@@ -9,6 +9,7 @@ from ..kernel import LOCK, RETURN, UNLOCK, free, invalidate, replace, swap
 from ..mmu import flush_shadow
 from ..program import Op, Program
 from ..slots import Change, Slot
+from ..userspace import COPY, SEND, get_dirty_log
 from ..world import Policy
 
 
@@ -32,8 +33,20 @@ def delete(slot: Slot, policy: Policy) -> tuple[Op, ...]:
     )
 
 
+def fetched(slot: Slot) -> tuple[Op, ...]:
+    """KVM_GET_DIRTY_LOG, and what userspace does with it, if the slot has a log."""
+    return (*get_dirty_log(slot), SEND) if slot.log else ()
+
+
 def update(change: Change, policy: Policy) -> Program:
-    """Delete every slot that goes, then create every slot that comes."""
-    gone = [op for slot in change.gone for op in delete(slot, policy)]
+    """Delete every slot that goes, then create every slot that comes.
+
+    The dirty log of a slot is fetched just before it is deleted, as QEMU does, and pages that get
+    another backing are copied while no slot is there.
+    """
+    gone: list[Op] = []
+    for slot in change.gone:
+        gone += [*fetched(slot), *delete(slot, policy)]
+    copy = [COPY] if change.moves_memory else []
     come = [op for slot in change.come for op in create(slot)]
-    return Program((*gone, *come, RETURN), "today")
+    return Program((*gone, *copy, *come, RETURN), "today")

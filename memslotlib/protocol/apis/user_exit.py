@@ -12,7 +12,9 @@ from ..kernel import LOCK, RETURN, UNLOCK, free, replace, swap
 from ..mmu import flush_shadow
 from ..program import Op, Program
 from ..slots import Change, Slot
+from ..userspace import COPY
 from ..world import Policy
+from . import today
 
 
 def disable(slot: Slot, policy: Policy) -> tuple[Op, ...]:
@@ -38,6 +40,8 @@ def create_over(change: Change) -> tuple[Op, ...]:
 
 
 def update(change: Change, policy: Policy) -> Program:
-    """Disable all that goes, slot by slot; then replace it at once."""
+    """Disable all that goes, slot by slot; fetch what is dirty; then replace it at once."""
     disabled = [op for slot in change.gone for op in disable(slot, policy)]
-    return Program((*disabled, *create_over(change), RETURN), "user exit")
+    disabled += [op for slot in change.gone for op in today.fetched(slot.disabled)]
+    copy = [COPY] if change.moves_memory else []
+    return Program((*disabled, *copy, *create_over(change), RETURN), "user exit")

@@ -11,6 +11,7 @@ from ..kernel import LOCK, RETURN, UNLOCK, free, replace, swap
 from ..mmu import await_kicked, flush_shadow, zap_all
 from ..program import Op, Program
 from ..slots import Change
+from ..userspace import COPY
 from ..world import Policy
 
 
@@ -18,6 +19,7 @@ def swap_first(change: Change, policy: Policy) -> Program:
     """One swap of the whole set, then zap everything: the shortest that could be meant."""
     return Program(
         (
+            *copied(change),
             LOCK,
             *_edits(change),
             *_swaps(change),
@@ -41,6 +43,7 @@ def block_first(change: Change, policy: Policy) -> Program:
     after = [replace(slot.invalid, None) for slot in change.gone]
     return Program(
         (
+            *copied(change),
             LOCK,
             *blocked,
             *_swaps(change),
@@ -55,6 +58,11 @@ def block_first(change: Change, policy: Policy) -> Program:
         ),
         "wholesale, block first",
     )
+
+
+def copied(change: Change) -> tuple[Op, ...]:
+    """The copy that userspace makes beforehand, since one ioctl leaves it no moment in between."""
+    return (COPY,) if change.moves_memory else ()
 
 
 def _edits(change: Change) -> tuple[Op, ...]:

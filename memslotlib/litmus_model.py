@@ -1,0 +1,166 @@
+"""The runner that puts a scene to the model: every interleaving, within the scene's bound.
+
+It speaks the words of a model: HOLDS with its bound, VIOLATED with the shortest trace. What an API
+cannot do, or a property does not ask of a change, DOES NOT APPLY.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .check import Bounds, Result, explore
+from .errors import MemslotError
+from .protocol.apis import APIS, Api
+from .protocol.model import model, properties
+from .protocol.program import Program
+from .protocol.properties import stated
+from .protocol.scenes import SCENES, Scene
+from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_SLOT_ZAP, Policy, World
+from .verdict import Verdict, Word
+
+#: By the names that claims use.
+POLICIES = {
+    "x86": X86,
+    "x86-slot-zap": X86_SLOT_ZAP,
+    "x86-before-5.13": X86_BEFORE_5_13,
+    "arm64": ARM64,
+}
+#: A search that comes to so many states is cut, and says UNDETERMINED.
+STATES_MAX = 100_000_000
+
+
+class UnknownSceneError(MemslotError, KeyError):
+    """No such scene, API, policy or mutant; the text lists what there is."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def scene(name: str) -> Scene:
+    """Return the scene of this name.
+
+    >>> scene("hva-flip+store").vcpus
+    2
+    >>> scene("hva-flop+store")
+    Traceback (most recent call last):
+    memslotlib.litmus_model.UnknownSceneError: no scene 'hva-flop+store'; there are split+load, ...
+    """
+    if name not in SCENES:
+        raise UnknownSceneError(f"no scene {name!r}; there are {', '.join(SCENES)}")
+    return SCENES[name]
+
+
+def api(key: str) -> Api:
+    """Return the API that claims call so; UnknownSceneError lists what there is."""
+    if key not in APIS:
+        raise UnknownSceneError(f"no API {key!r}; there are {', '.join(APIS)}")
+    return APIS[key]
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """One scene with one API: the verdict of each property, and all that the search found.
+
+    ``result`` is None where the API cannot make the change; ``refusal`` says why.
+    """
+
+    scene: Scene
+    api: Api
+    policy: Policy
+    refusal: str
+    result: Result | None
+
+    def verdict(self, identity: str) -> Verdict:
+        """Return what the run says of a property, by its id."""
+        name = stated(identity).name
+        if self.result is None:
+            return Verdict.does_not_apply(self.refusal)
+        if name not in self.result.verdicts:
+            return Verdict.does_not_apply(f"{self.scene.name} does not ask {identity}")
+        return self.result.verdicts[name].verdict
+
+    @property
+    def violated(self) -> tuple[str, ...]:
+        """The ids of the properties that are violated."""
+        if self.result is None:
+            return ()
+        names = self.result.verdicts.items()
+        return tuple(n.split()[0] for n, one in names if one.verdict.word is Word.VIOLATED)
+
+
+@dataclass(frozen=True)
+class ModelRunner:
+    """Runs scenes on the model.
+
+    ``more`` accesses each than the scene says, or another number of ``vcpus``: the bound plus one.
+    """
+
+    policy: Policy = X86
+    more: int = 0
+    vcpus: int = 0
+    traces: bool = False
+
+    def run(self, scene: Scene, api: Api) -> ModelRun:
+        """Explore every interleaving of the scene with the API's program."""
+        refusal = scene.refusal(api)
+        result = None
+        if not refusal:
+            world = scene.world(api, self.policy, more=self.more, vcpus=self.vcpus)
+            result = _explored(world, self.traces)
+        return ModelRun(scene, api, self.policy, refusal, result)
+
+
+@functools.lru_cache(maxsize=512)
+def explored(scene_name: str, api_key: str, policy: str = "x86", traces: bool = False) -> ModelRun:
+    """Return a run by names; the same again costs nothing."""
+    if policy not in POLICIES:
+        raise UnknownSceneError(f"no policy {policy!r}; there are {', '.join(POLICIES)}")
+    runner = ModelRunner(POLICIES[policy], traces=traces)
+    return runner.run(scene(scene_name), api(api_key))
+
+
+def mutant(world: World, text: str) -> World:
+    """Return the world with the mutant that a claim names.
+
+    "without STEP" leaves out the first step whose text begins so; "without every STEP" all of them;
+    "without the last STEP" the last one; "STEP earlier" exchanges its first with the one before.
+
+    Raises UnknownSceneError when the program has no such step.
+    """
+    (program,) = world.programs
+    return world.mutated(_mutated(program, text))
+
+
+def _mutated(program: Program, text: str) -> Program:
+    step = text.removeprefix("without ").removeprefix("every ").removeprefix("the last ")
+    step = step.removesuffix(" earlier")
+    found = [n for n, op in enumerate(program) if str(op).startswith(step)]
+    if not found:
+        raise UnknownSceneError(f"{program.name} has no step {step!r}:\n{program.text}")
+    if text.endswith(" earlier"):
+        return program.swapped(found[0] - 1)
+    if text.startswith("without every "):
+        kept = tuple(op for n, op in enumerate(program) if n not in found)
+        return Program(kept, f"without every {step}")
+    return program.without(found[-1] if text.startswith("without the last ") else found[0])
+
+
+def broken_by(scene: Scene, api: Api, policy: Policy, text: str) -> tuple[str, ...]:
+    """Return the ids of the properties that a mutant of the API's program violates."""
+    result = _explored(mutant(scene.world(api, policy), text), False)
+    return ModelRun(scene, api, policy, "", result).violated
+
+
+def asked(scene: Scene) -> Iterator[str]:
+    """Yield the ids of the properties that a scene asks, in order."""
+    world = scene.world(next(one for one in APIS.values() if not scene.refusal(one)))
+    for one in properties(world):
+        identity = one.name.split()[0]
+        if identity.startswith("I") and identity[1:2].isdigit():
+            yield identity
+
+
+def _explored(world: World, traces: bool) -> Result:
+    return explore(model(world), traces=traces, bounds=Bounds(states=STATES_MAX))

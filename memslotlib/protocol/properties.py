@@ -1,0 +1,148 @@
+"""The properties of an update: what each says, word for word, and since when.
+
+A property that was published is frozen. One that is edited later keeps its id and lists in
+``history`` each verdict that the edit changed. The steps name them as results print them:
+``I3a no hole where the page stays``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import MemslotError
+
+
+class UnknownPropertyError(MemslotError, KeyError):
+    """No such property; the text lists what there is."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Stated:
+    """One property: its id, the short name that models use, and what it says exactly."""
+
+    id: str
+    short: str
+    statement: str
+    history: tuple[str, ...] = ("2026-11-28 first stated",)
+
+    @property
+    def name(self) -> str:
+        """What models, results and traces call it."""
+        return f"{self.id} {self.short}"
+
+
+_ALL = (
+    Stated(
+        "I1",
+        "no use of a slot that was freed",
+        "Whoever found a slot by a look-up uses it, its metadata and its dirty bitmap only before "
+        "the kernel frees them.",
+    ),
+    Stated(
+        "I2",
+        "nothing reaches the old page after the update",
+        "After the last ioctl of an update has returned, no access through a frame reaches the "
+        "page that the frame had before, unless it has it still; and no store reaches a page "
+        "through a frame that has become READONLY. Another slot, space or device may share it.",
+    ),
+    Stated(
+        "I3a",
+        "no hole where the page stays",
+        "A frame that has the same page before and after an update has it at every moment: no "
+        "access through the frame is told that there is no memory.",
+    ),
+    Stated(
+        "I3b",
+        "no hole where the page changes",
+        "A frame that has one page before and another one after has one of the two at every "
+        "moment: an access may wait, but is not told that there is no memory.",
+    ),
+    Stated(
+        "I4a",
+        "one vCPU never sees the old page after the new one",
+        "Once a vCPU has reached the new page through a frame, it does not reach the old one "
+        "through that frame.",
+    ),
+    Stated(
+        "I4a'",
+        "no vCPU sees the old page after another saw the new one",
+        "Once any vCPU has reached the new page through a frame, no other reaches the old one. "
+        "The observer is two vCPUs that communicate.",
+    ),
+    Stated(
+        "I4b",
+        "no write to the old page once it is being copied",
+        "Once userspace has begun to copy an old page to the new one, no store of a vCPU lands in "
+        "the old page: it would not be in the copy.",
+    ),
+    Stated(
+        "I5",
+        "no dirty page is lost",
+        "In a slot that logs, a page that was written since userspace last sent it is named by a "
+        "log that userspace has read or can still read, in the layout that is there afterwards.",
+    ),
+    Stated(
+        "I5'",
+        "no clean page is called dirty",
+        "A page that a log names was written, or mapped for a write, since userspace last fetched "
+        "its bit. Without it, a log of ones would do for I5.",
+    ),
+    Stated(
+        "I7",
+        "both sets are equal at rest",
+        "Whenever slots_lock is free, both sets of an address space hold the same slots.",
+    ),
+    Stated(
+        "I8",
+        "no two slots overlap",
+        "In no set of an address space do two slots hold the same frame.",
+    ),
+    Stated(
+        "I10",
+        "nobody waits for ever",
+        "There is no state in which somebody is unfinished and nobody can go on. That somebody may "
+        "be overtaken without end is not excluded.",
+    ),
+    Stated(
+        "I12",
+        "every SPTE is accounted in the slot that a lookup finds",
+        "At every step, the metadata that an SPTE is accounted in (rmap, write tracking, huge-page "
+        "counts) is that of the slot which a look-up by (role.smm, gfn) returns at that step, and "
+        "a huge SPTE lies in one slot.",
+    ),
+    Stated(
+        "I13",
+        "one vCPU never sees a mix",
+        "Once a vCPU has seen the new layout through one frame of a change, in whichever address "
+        "space, it does not see the old one through another.",
+    ),
+    Stated(
+        "I13'",
+        "vCPUs that talk never see a mix",
+        "Once any vCPU has seen the new layout through one frame of a change, no vCPU sees the old "
+        "one through another. The observer is two vCPUs that communicate.",
+    ),
+)
+
+#: By their ids.
+PROPERTIES: Mapping[str, Stated] = {one.id: one for one in _ALL}
+
+
+def stated(identity: str) -> Stated:
+    r"""Return a property by its id.
+
+    >>> stated("I3a").name
+    'I3a no hole where the page stays'
+    >>> stated("I3")
+    Traceback (most recent call last):
+    memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I3a, \
+I3b, I4a, I4a', I4b, I5, I5', I7, I8, I10, I12, I13, I13'
+    """
+    if identity not in PROPERTIES:
+        known = ", ".join(PROPERTIES)
+        raise UnknownPropertyError(f"no property {identity!r}; there are {known}")
+    return PROPERTIES[identity]

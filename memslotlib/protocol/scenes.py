@@ -1,0 +1,152 @@
+"""The scenes in which APIs are compared: a change of layout, and what vCPUs do meanwhile.
+
+Each has at least three slots and four frames, two of which one huge page may cover, and every vCPU
+makes any of the accesses, three in a row: one search covers all programs of that length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .apis import Api
+from .program import Program
+from .slots import Change, Slot
+from .userspace import SETTLE
+from .world import X86, Access, Kind, Policy, Via, World, every
+
+#: Two frames under one huge page.
+HUGE = (2, 3)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A litmus test of the model: which layouts, which accesses, how many.
+
+    ``smaller`` says why a bound is smaller than two vCPUs with three accesses each.
+    """
+
+    name: str
+    change: Change
+    accesses: tuple[Access, ...]
+    vcpus: int = 2
+    accesses_max: int = 3
+    mix: bool = False
+    smram: int | None = None
+    events: tuple[str, ...] = ("an access gets to memory",)
+    smaller: str = ""
+
+    def refusal(self, api: Api) -> str:
+        """Return why the API cannot make the change; empty if it can."""
+        return api.refusal(self.change)
+
+    def world(self, api: Api, policy: Policy = X86, *, more: int = 0, vcpus: int = 0) -> World:
+        """Return the scene with the API's program; ``more`` accesses each, or other ``vcpus``."""
+        program = api.build(self.change, policy, HUGE)
+        if any(slot.log for slot in self.change.before):
+            program = Program((*program.ops, SETTLE), program.name)
+        return World(
+            name=f"{self.name}, {api.key}",
+            change=self.change,
+            programs=(program,),
+            accesses=self.accesses,
+            accesses_max=self.accesses_max + more,
+            vcpus=vcpus or self.vcpus,
+            policy=policy,
+            huge=HUGE,
+            mix=self.mix,
+            smram=self.smram,
+            events=self.events,
+        )
+
+
+OTHER = Slot("other", 0, 1)
+OLD = Slot("old", 1, 3)
+SPLIT = Change((OTHER, OLD), (OTHER, Slot("low", 1, 2), Slot("high", 3, 1)))
+TRUNCATE = Change((OTHER, OLD), (OTHER, Slot("short", 1, 2)))
+MERGE = Change((OTHER, Slot("low", 1, 2), Slot("high", 3, 1)), (OTHER, OLD))
+GROW = Change((OTHER, Slot("short", 1, 2)), (OTHER, OLD))
+#: One slot doubles, another halves: what QEMU did in the bug of the RFC's cover letter.
+SHIFT = Change(
+    (Slot("left", 0, 1), Slot("right", 1, 2), Slot("last", 3, 1)),
+    (Slot("left'", 0, 2), Slot("right'", 2, 1), Slot("last", 3, 1)),
+)
+READONLY = Change((OTHER, OLD), (OTHER, replace(OLD, name="rom", readonly=True)))
+FLIP = Change((OTHER, OLD), (OTHER, Slot("new", 1, 3, "B")))
+MOVE = Change((OTHER, Slot("here", 1, 2)), (OTHER, Slot("there", 2, 2, "A-1")))
+#: Two slots get another backing at once.
+PAIR = Change(
+    (OTHER, Slot("one", 1, 1), Slot("two", 2, 2)),
+    (OTHER, Slot("one'", 1, 1, "B"), Slot("two'", 2, 2, "B")),
+)
+#: The same frames in both address spaces get another backing at once; SMRAM stays.
+SMRAM = Slot("smram", 3, 1, "S", as_id=1)
+BOTH = Change(
+    (Slot("ram", 0, 3), Slot("ram.smm", 0, 3, as_id=1), SMRAM),
+    (Slot("ram'", 0, 3, "B"), Slot("ram.smm'", 0, 3, "B", as_id=1), SMRAM),
+)
+#: SMRAM itself is part of a slot that is split.
+SMRAM_SPLIT = Change(
+    (Slot("ram", 0, 4), Slot("low.smm", 0, 2, as_id=1), Slot("top.smm", 2, 2, "S", as_id=1)),
+    (
+        Slot("ram", 0, 4),
+        Slot("low.smm", 0, 2, as_id=1),
+        Slot("mid.smm", 2, 1, "S", as_id=1),
+        Slot("top.smm'", 3, 1, "S", as_id=1),
+    ),
+)
+
+
+def logged(change: Change) -> Change:
+    """Return the change with dirty logging of every slot that it touches."""
+    both = [slot for slot in change.before if slot in change.after]
+
+    def log(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        return tuple(slot if slot in both else replace(slot, log=True) for slot in slots)
+
+    return Change(log(change.before), log(change.after))
+
+
+def _accesses(kinds: tuple[Kind, ...], *via: Via) -> tuple[Access, ...]:
+    return every(kinds, (1, 2, 3), via)
+
+
+_LOADS: tuple[Kind, ...] = ("load",)
+_STORES: tuple[Kind, ...] = ("store",)
+_BOTH: tuple[Kind, ...] = ("load", "store")
+#: Two frames that the processor stores to, one of which KVM stores to as well.
+_LOGGED = (
+    *every(_STORES, (1, 2), ("guest",)),
+    *every(_STORES, (1,), ("emulator",)),
+)
+_SMM = (
+    *every(_LOADS, (1,), ("guest",)),
+    *every(_LOADS, (1,), ("guest",), (1,)),
+    *every(_LOADS, (2,), ("emulator",)),
+)
+
+_ALL = (
+    Scene("split+load", SPLIT, _accesses(_LOADS, "guest")),
+    Scene("split+emulator", SPLIT, _accesses(_LOADS, "guest", "emulator")),
+    Scene("split+fetch", SPLIT, _accesses(("fetch",), "guest", "emulator")),
+    Scene("split+walk", SPLIT, _accesses(_LOADS, "guest", "walk")),
+    Scene("truncate+emulator", TRUNCATE, _accesses(_LOADS, "guest", "emulator")),
+    Scene("merge+emulator", MERGE, _accesses(_LOADS, "guest", "emulator")),
+    Scene("grow+emulator", GROW, _accesses(_LOADS, "guest", "emulator")),
+    Scene("shift+load", SHIFT, every(_LOADS, (0, 1, 2), ("guest",))),
+    Scene("shift+fetch", SHIFT, every(("fetch",), (0, 1, 2), ("guest", "emulator"))),
+    Scene("readonly+store", READONLY, _accesses(_BOTH, "guest", "emulator")),
+    Scene("hva-flip+store", FLIP, _accesses(_BOTH, "guest")),
+    Scene("hva-flip+emulator", FLIP, every(_BOTH, (1, 2), ("guest", "emulator"))),
+    Scene("move+load", MOVE, _accesses(_LOADS, "guest")),
+    Scene("move+emulator", MOVE, _accesses(_LOADS, "guest", "emulator")),
+    Scene("split-logged+store", logged(SPLIT), _LOGGED),
+    Scene("truncate-logged+store", logged(TRUNCATE), _LOGGED),
+    Scene("two-slots+load", PAIR, every(_LOADS, (1, 2), ("guest",)), mix=True),
+    Scene("two-slots+emulator", PAIR, every(_LOADS, (1, 2), ("guest", "emulator")), mix=True),
+    Scene("batch-2as+smi", BOTH, _SMM, mix=True, smram=3),
+    Scene("smram-split+smi", SMRAM_SPLIT, _SMM, smram=3),
+)
+
+#: By the name that claims use.
+SCENES: Mapping[str, Scene] = {scene.name: scene for scene in _ALL}

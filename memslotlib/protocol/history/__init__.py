@@ -1,0 +1,28 @@
+"""Bugs of the past, each from the protocol before its fix: what the model has to find.
+
+A model that finds none of the known bugs proves little when it finds nothing. Here each is one file
+with two models, which share the steps of :mod:`memslotlib.protocol`: *before* breaks a property in
+a shortest trace, *after* keeps all of them, and both come through the same window.
+"""
+
+from . import (
+    error_path,
+    no_flush_on_enable,
+    no_retry,
+    notifier_maps_invalid,
+    protect_before_swap,
+    retry_in_section,
+)
+from .bug import Bug
+
+#: Every bug, the oldest fix first; what was never merged comes last.
+BUGS: tuple[Bug, ...] = (
+    protect_before_swap.BUG,
+    no_retry.BUG,
+    no_flush_on_enable.BUG,
+    notifier_maps_invalid.BUG,
+    retry_in_section.BUG,
+    error_path.BUG,
+)
+
+__all__ = ["BUGS", "Bug"]

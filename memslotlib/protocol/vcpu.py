@@ -147,9 +147,9 @@ def exit_disabled(m: Any, w: World, v: Any, access: Access, slot: Slot) -> Steps
 @step
 def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     """KVM's own access for the guest, by ``kvm_vcpu_read_guest()`` and its like: no page tables."""
-    m.mode[v] = OUT
-    if w.pauses:
+    if w.pauses and m.mode[v] == OUT:  # Who is in the guest exits, and is inside KVM_RUN still.
         m.wait(not m.paused)
+    m.mode[v] = OUT
     while True:
         m.srcu[v] = READING
         slot = lookup(m, access.as_id, access.gfn)

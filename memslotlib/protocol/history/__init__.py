@@ -7,9 +7,13 @@ a shortest trace, *after* keeps all of them, and both come through the same wind
 
 from . import (
     error_path,
+    fault_in_old_root,
+    generation_at_publish,
+    generation_before_zap,
     no_flush_on_enable,
     no_retry,
     notifier_maps_invalid,
+    notifier_skips_old_root,
     protect_before_swap,
     retry_in_section,
 )
@@ -18,7 +22,11 @@ from .bug import Bug
 #: Every bug, the oldest fix first; what was never merged comes last.
 BUGS: tuple[Bug, ...] = (
     protect_before_swap.BUG,
+    generation_at_publish.BUG,
+    generation_before_zap.BUG,
     no_retry.BUG,
+    fault_in_old_root.BUG,
+    notifier_skips_old_root.BUG,
     no_flush_on_enable.BUG,
     notifier_maps_invalid.BUG,
     retry_in_section.BUG,

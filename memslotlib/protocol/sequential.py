@@ -59,7 +59,7 @@ class Sequential:
     """The state of a world and its actors, each of which steps when it is told to.
 
     A vCPU stays in the guest between its accesses, with whatever it has in its TLB; it leaves when
-    an update waits for that.
+    an update waits for that, by one of the ``interrupts``.
     """
 
     def __init__(self, world: World) -> None:
@@ -68,7 +68,7 @@ class Sequential:
         self._port = _Port(self._made)
         self.m: Any = view(self._made, self._port)
         self._stepper = Stepper(self._made, self.m)
-        self._ipis = [self.start(interrupt, v) for v in world.cpu]
+        self.interrupts = [self.start(interrupt, v) for v in world.cpu]
 
     @property
     def failed(self) -> list[str]:
@@ -99,7 +99,7 @@ class Sequential:
         while not actor.is_over:
             if actor.step():
                 labels.append(actor.label)
-            elif not any(ipi.step() for ipi in self._ipis):
+            elif not any(ipi.step() for ipi in self.interrupts):
                 raise CheckError(f"waits for ever after {', '.join(labels[-3:]) or 'no step'}")
             if len(labels) > STEPS_MAX:
                 raise CheckError(f"over {STEPS_MAX} steps, the last ones {', '.join(labels[-3:])}")
@@ -155,9 +155,10 @@ class Running:
         return True
 
     def labels(self) -> Iterator[str]:
-        """Step until it waits or is over; yield what each step says, after it."""
+        """Step until it waits or is over; yield what each step says, after it, if anything."""
         while self.step():
-            yield self.label
+            if self.label:
+                yield self.label
 
 
 class _Port:

@@ -144,13 +144,7 @@ def measure_race(name: str, parameters: Mapping[str, Any]) -> Measured:
 def recall(record: Record) -> Run:
     """Return the run of a litmus test that a record holds."""
     parameters, result = record.parameters, record.result
-    verdict = Verdict(
-        Word(result["word"]),
-        host=host_label(record),
-        hits=result["hits"],
-        trials=result["trials"],
-        opportunities=result["opportunities"],
-    )
+    verdict = _sampled(result, host_label(record))
     return Run(
         record.experiment,
         Property(parameters["property"]),
@@ -160,6 +154,13 @@ def recall(record: Record) -> Run:
         result["exits"],
         record.samples,
     )
+
+
+def _sampled(result: Mapping[str, Any], host: str) -> Verdict:
+    trials, opportunities = result["trials"], result["opportunities"]
+    if Word(result["word"]) is Word.SEEN:
+        return Verdict.seen(result["hits"], trials, host=host, opportunities=opportunities)
+    return Verdict.not_seen(trials, opportunities=opportunities, host=host)
 
 
 def host_label(record: Record) -> str:

@@ -7,6 +7,8 @@ From neither: NOT RUN (what was missing), DOES NOT APPLY (why).
 
 from __future__ import annotations
 
+import decimal
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -30,8 +32,30 @@ MODEL_WORDS = frozenset({Word.HOLDS, Word.VIOLATED, Word.UNDETERMINED})
 HOST_WORDS = frozenset({Word.SEEN, Word.NOT_SEEN})
 
 
+#: How often a bound on a chance may be wrong: it holds with 95 %.
+_WRONG = 0.05
+
+
 class VacuousError(MemslotError):
     """A verdict that nothing stands behind: no state explored, no guest that ran, no reason."""
+
+
+def chance_at_most(trials: int) -> float:
+    """Return how likely a hit may be, at most, when so many independent trials showed none.
+
+    The exact one-sided bound of a binomial, with 95 %: a chance of which no hit in so many trials
+    would come up once in 20 times. For many trials it is close to 3 / trials. What it takes for
+    granted is that the trials are independent and alike, which those of one host under one load
+    are only roughly.
+
+    Raises VacuousError without a trial.
+
+    >>> [f"{chance_at_most(trials):.4f}" for trials in (1, 3, 1500)]
+    ['0.9500', '0.6316', '0.0020']
+    """
+    if trials < 1:
+        raise VacuousError(f"{trials} trials bound no chance")
+    return -math.expm1(math.log(_WRONG) / trials)
 
 
 @dataclass(frozen=True)
@@ -40,7 +64,9 @@ class Verdict:
 
     HOLDS needs a ``bound`` and at least one state; VIOLATED a ``trace``; SEEN and NOT SEEN a
     ``host`` and ``trials``, with ``hits`` out of them, and a NOT SEEN also the ``opportunities``
-    (guest accesses proven to overlap the window); NOT RUN and DOES NOT APPLY a ``reason``.
+    (guest accesses proven to overlap the window); NOT RUN and DOES NOT APPLY a ``reason``. The
+    ``bound`` of a NOT SEEN is how likely a hit may still be, by trials: accesses during one update
+    are no independent trials.
 
     Counts are plain integers; ``trace`` is one line a step.
 
@@ -119,7 +145,8 @@ class Verdict:
     @classmethod
     def not_seen(cls, trials: int, *, opportunities: int, host: str) -> Verdict:
         """A real kernel did not show it, though so many accesses overlapped the window."""
-        return cls(Word.NOT_SEEN, trials=trials, opportunities=opportunities, host=host)
+        bound = _told(trials, opportunities) if trials > 0 else ""
+        return cls(Word.NOT_SEEN, bound, trials=trials, opportunities=opportunities, host=host)
 
     @classmethod
     def not_run(cls, missing: str) -> Verdict:
@@ -130,3 +157,13 @@ class Verdict:
     def does_not_apply(cls, why: str) -> Verdict:
         """The question makes no sense here; ``why`` says so."""
         return cls(Word.DOES_NOT_APPLY, reason=why)
+
+
+def _told(trials: int, opportunities: int) -> str:
+    """Return the bound of a NOT SEEN in one line, rounded up to two digits."""
+    up = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
+    share = up.create_decimal_from_float(100 * chance_at_most(trials)).normalize()
+    return (
+        f"a hit in at most {share:f} % of such trials, with 95 %;"
+        f" {opportunities:,} accesses overlapped the window"
+    )

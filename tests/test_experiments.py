@@ -2,9 +2,10 @@ import pytest
 
 from memslotlib import evidence, experiments
 from memslotlib.errors import NotRunError
+from memslotlib.evidence import Record
 from memslotlib.experiments import Experiment, Measured, host_label, recall
 from memslotlib.interface import Context
-from memslotlib.provenance import code_digest
+from memslotlib.provenance import Provenance, code_digest
 from memslotlib.verdict import Word
 
 ALL = experiments.experiments()
@@ -73,6 +74,23 @@ def test_a_race_is_recorded_and_recalled_with_its_verdict(tmp_path):
     assert run.context is Context.LONG64
     assert set(run.exits) == {"internal_error"}
     assert len(run.samples["duration_ns"]) == 20
+
+
+def test_a_recalled_not_seen_tells_its_bound_and_a_seen_has_none():
+    silent = {"word": "NOT SEEN", "hits": 0, "trials": 10_000, "opportunities": 7, "exits": {}}
+    parameters = {"api": "move", "context": "long64", "property": "served"}
+    host = {"kernel": "6.12.1", "module": "kvm_amd", "out_of_tree": False}
+    made = Provenance("c0ffee", False, "0.1.0", "2026-01-02", "3.11", "native", host)
+
+    def recalled(**result):
+        return recall(Record("x", parameters, silent | result, made, "c0de")).verdict
+
+    assert recalled().text == "NOT SEEN in 10,000"
+    assert recalled().bound.startswith("a hit in at most 0.03 % of such trials")
+    assert (recalled(word="SEEN", hits=1).text, recalled(word="SEEN", hits=1).bound) == (
+        "SEEN 1 of 10,000",
+        "",
+    )
 
 
 @pytest.mark.needs_kvm

@@ -1,6 +1,15 @@
+import math
+
 import pytest
 
-from memslotlib.verdict import HOST_WORDS, MODEL_WORDS, VacuousError, Verdict, Word
+from memslotlib.verdict import (
+    HOST_WORDS,
+    MODEL_WORDS,
+    VacuousError,
+    Verdict,
+    Word,
+    chance_at_most,
+)
 
 FULL = {
     Word.HOLDS: Verdict.holds(bound="2 vCPUs x 3 accesses", states=7),
@@ -50,3 +59,37 @@ def test_counts_are_part_of_a_sample_s_text():
 def test_a_verdict_that_nothing_stands_behind_is_refused(make, lack):
     with pytest.raises(VacuousError, match=lack):
         make()
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 59, 1500, 10**9])
+def test_no_hit_in_so_many_trials_has_one_chance_in_twenty_at_the_bound(trials):
+    at_bound = chance_at_most(trials)
+
+    # log1p, because 1 - 3e-9 keeps too few digits.
+    assert math.exp(trials * math.log1p(-at_bound)) == pytest.approx(0.05)
+    assert 0 < at_bound <= 0.95
+    # The rule of three, which is a little more and only good for many trials.
+    assert at_bound < 3 / trials
+    if trials > 1000:
+        assert at_bound == pytest.approx(3 / trials, rel=0.01)
+
+
+@pytest.mark.parametrize("trials", [0, -1])
+def test_no_trial_bounds_no_chance(trials):
+    with pytest.raises(VacuousError, match="bound no chance"):
+        chance_at_most(trials)
+
+
+@pytest.mark.parametrize(
+    ("trials", "told"), [(3, "64 %"), (1500, "0.2 %"), (10_000, "0.03 %"), (10**6, "0.0003 %")]
+)
+def test_a_not_seen_tells_its_opportunities_and_its_bound_rounded_up(trials, told):
+    bound = Verdict.not_seen(trials, opportunities=12345, host="h").bound
+
+    assert bound == (
+        f"a hit in at most {told} of such trials, with 95 %; 12,345 accesses overlapped the window"
+    )
+
+
+def test_a_seen_has_no_bound():
+    assert Verdict.seen(1, 9, host="h", opportunities=3).bound == ""

@@ -2,7 +2,8 @@
 
 ``book/claims/*.toml`` holds one ``[[claim]]`` table each. A claim states a property; for each API
 it expects a word from the model and a word from a real kernel, with the reason and the source
-written down before the recorded run. An id, once published, is never reused.
+written down before the recorded run. APIs for which the same is expected for the same reason share
+a row: ``[claim.expect."move, flags"]``. An id, once published, is never reused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ CLAIM_ID = re.compile(r"^Q[0-7]\.[1-9]\d*$")
 
 #: What every claim has to say.
 REQUIRED = (
-    *("title", "statement", "litmus", "property", "contexts", "bound"),
+    *("title", "statement", "litmus", "property", "bound"),
     *("expect", "limits", "sources", "history"),
 )
 
@@ -57,8 +58,9 @@ class Expectation:
 class Claim:
     """One statement that a reader can cite, re-run and dispute.
 
-    ``litmus``, ``keeps`` and ``contexts`` name the test, the property and the guest's modes;
-    ``path`` is one of :data:`PATHS`, since hosts differ in which modes they interpret.
+    ``litmus`` and ``keeps`` name the test and the property. A test of whole ioctls runs in the
+    guest modes ``contexts``, by the ``path``, one of :data:`PATHS`, since hosts differ in which
+    modes they interpret. A scene of the model runs with each of the ``policies``.
     """
 
     id: str
@@ -68,12 +70,18 @@ class Claim:
     litmus: str
     keeps: str
     contexts: tuple[str, ...]
+    policies: tuple[str, ...]
     path: str
     bound: str
     expect: tuple[Expectation, ...]
     limits: tuple[str, ...]
     sources: tuple[str, ...]
     history: tuple[str, ...]
+
+    @property
+    def is_modelled(self) -> bool:
+        """Whether the model of interleavings decides it, and not the simulator of whole ioctls."""
+        return bool(self.policies)
 
     @property
     def anchor(self) -> str:
@@ -128,6 +136,9 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
     for key in REQUIRED:
         if not table.get(key):
             raise ClaimError(f"{where}: lacks {key}")
+    contexts, policies = tuple(table.get("contexts", ())), tuple(table.get("policies", ()))
+    if bool(contexts) == bool(policies):
+        raise ClaimError(f"{where}: has either contexts, of a guest, or policies, of a kernel")
     return Claim(
         id=identity,
         title=table["title"],
@@ -135,10 +146,15 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
         statement=" ".join(table["statement"].split()),
         litmus=table["litmus"],
         keeps=table["property"],
-        contexts=tuple(table["contexts"]),
+        contexts=contexts,
+        policies=policies,
         path=_path(table.get("path", PATHS[0]), where),
         bound=table["bound"],
-        expect=tuple(_expectation(api, row, where) for api, row in table["expect"].items()),
+        expect=tuple(
+            _expectation(api, row, where)
+            for apis, row in table["expect"].items()
+            for api in apis.split(", ")
+        ),
         limits=_sentences(table["limits"]),
         sources=_sentences(table["sources"]),
         history=_sentences(table["history"]),

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import claims, evidence, experiments, litmus
+from . import claims, evidence, experiments, litmus, litmus_model, recheck
 from .abi import SimVm
 from .errors import MemslotError, NotRunError
 from .interface import Context
 from .litmus import Property, Run, Runner
+from .protocol.properties import stated
+from .protocol.scenes import SCENES
 from .provenance import ROOT
+from .views.cpu_table import cpu_table
 
 CLAIMS = ROOT / "book" / "claims"
 
@@ -38,15 +41,25 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run one litmus test on the simulator and on this host")
-    run.add_argument("litmus", choices=sorted(litmus.TESTS))
-    run.add_argument("--api", default="today", choices=sorted(litmus.UPDATES))
+    known = sorted({*litmus.TESTS, *SCENES})
+    run.add_argument("litmus", choices=known, metavar="LITMUS", help=", ".join(known))
+    run.add_argument("--api", default="today", help="how the slots are changed")
+    run.add_argument("--policy", default="x86", choices=sorted(litmus_model.POLICIES))
     run.add_argument(
         "--context", default=Context.LONG64_CPL3.value, choices=[c.value for c in Context]
     )
     run.add_argument("--updates", type=_positive, default=experiments.UPDATES)
     run.set_defaults(command=_run)
 
-    listing = commands.add_parser("claims", help="list the claims and what they expect")
+    listing = commands.add_parser("claims", help="list the claims, or run them again")
+    listing.add_argument("ids", nargs="*", metavar="ID", help="only these claims: Q5.2, or Q5")
+    what = listing.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="what each expects; the default")
+    what.add_argument(
+        "--check", action="store_true", help="run them on the model; the exit status tells"
+    )
+    what.add_argument("--record", action="store_true", help="run them, and record what it says")
+    listing.add_argument("--into", type=Path, default=evidence.DATA, help="folder of the records")
     listing.set_defaults(command=_claims)
 
     records = commands.add_parser("evidence", help="record experiments, show records")
@@ -69,6 +82,8 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.litmus in SCENES:
+        return _run_scene(options)
     from .host.describe import describe
     from .litmus_host import HostRunner, Method
 
@@ -86,6 +101,17 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run_scene(options: argparse.Namespace) -> int:
+    run = litmus_model.explored(options.litmus, options.api, options.policy, traces=True)
+    if run.result is None:
+        print(f"model: DOES NOT APPLY: {run.refusal}")
+        return 0
+    print(run.result)
+    for identity in run.violated:
+        print(f"\n{cpu_table(run.result.trace(stated(identity).name))}")
+    return 0
+
+
 def _print_run(name: str, run: Run) -> None:
     verdict = run.verdict
     exits = ", ".join(f"{reason} {count:,}" for reason, count in run.exits.items())
@@ -96,10 +122,43 @@ def _print_run(name: str, run: Run) -> None:
 
 
 def _claims(options: argparse.Namespace) -> int:
-    for claim in claims.load(CLAIMS).values():
+    chosen = [one for one in claims.load(CLAIMS).values() if _is_chosen(one.id, options.ids)]
+    if not chosen:
+        raise MemslotError(f"no claim is called {' or '.join(options.ids)}")
+    if options.check:
+        return _check(chosen)
+    if options.record:
+        return _record_claims(chosen, options.into)
+    for claim in chosen:
         print(f"{claim.id}  {claim.title}  [{claim.litmus}, {claim.keeps}]")
         for one in claim.expect:
             print(f"    {one.api}: model {one.model.value}, host {one.host.value}")
+    return 0
+
+
+def _is_chosen(identity: str, wanted: Sequence[str]) -> bool:
+    question = identity.split(".")[0]
+    return not wanted or any(one.upper() in (identity, question) for one in wanted)
+
+
+def _check(chosen: Sequence[claims.Claim]) -> int:
+    """Run the claims again; 1 when one of them is not as it says."""
+    found = []
+    for claim in chosen:
+        for cell in recheck.check(claim):
+            found.append(cell)
+            print(cell.line, flush=True)
+    bad = sum(not cell.is_as_expected for cell in found)
+    print(f"{len(chosen)} claims, {len(found)} cells, {bad} not as expected")
+    return int(bad > 0)
+
+
+def _record_claims(chosen: Sequence[claims.Claim], folder: Path) -> int:
+    for claim in chosen:
+        if claim.is_modelled:
+            made = recheck.record(claim)
+            evidence.append(folder / recheck.FILE, made)
+            print(f"{claim.id}: {len(recheck.cells(made))} cells recorded", flush=True)
     return 0
 
 

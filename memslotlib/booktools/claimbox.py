@@ -78,7 +78,7 @@ def _expectations(claim: Claim) -> nodes.Element:
 def _facts(claim: Claim) -> nodes.Element:
     facts = {
         "Litmus test": nodes.literal("", claim.litmus),
-        "Guest": nodes.Text(", ".join(claim.contexts) + _by(claim.path)),
+        **_where(claim),
         "Bound": nodes.Text(claim.bound),
         "Does not show": nodes.Text(" ".join(claim.limits)),
     }
@@ -87,6 +87,13 @@ def _facts(claim: Claim) -> nodes.Element:
         body += _field(name, nodes.paragraph("", "", value))
     body += _field("Sources", nodes.bullet_list("", *(_source(one) for one in claim.sources)))
     return body
+
+
+def _where(claim: Claim) -> dict[str, nodes.Text]:
+    if claim.is_modelled:
+        asked = f"{claim.keeps}, on {', '.join(claim.policies)}"
+        return {"Property": nodes.Text(asked)}
+    return {"Guest": nodes.Text(", ".join(claim.contexts) + _by(claim.path))}
 
 
 def _by(path: str) -> str:

@@ -64,10 +64,16 @@ def store_generation(m: Any, w: World) -> Any:
     yield "next generation"
 
 
-def is_believed(m: Any) -> bool:
+@step
+def believes(m: Any, v: Any) -> bool:
     """``check_mmio_spte()``: whether the MMIO SPTE is one of this generation."""
     found: bool = m.mmio == m.generation and not m.in_progress
     return found
+
+
+@step
+def remember(m: Any, v: Any) -> None:
+    """What a vCPU keeps for itself of an MMIO access: here nothing."""
 
 
 def access_by_generation(m: Any, w: World, v: Any, access: Access) -> Any:
@@ -85,16 +91,17 @@ def access_by_generation(m: Any, w: World, v: Any, access: Access) -> Any:
             met_page(m, w, v, access, m.tlb[v, frame].page)
             is_over = True
             yield f"{access}: memory"
-        elif m.mmio != NONE and is_believed(m):
-            judge_mmio(m)
+        elif m.mmio != NONE and believes(m, v):
+            judge_mmio(m, v)
             m.mode[v] = OUT
             is_over = True
-            yield f"{access}: MMIO SPTE of this generation, emulated"
+            yield f"{access}: believed to be MMIO, emulated"
         else:
             is_over = yield from fault(m, w, v, access)
 
 
-def judge_mmio(m: Any) -> None:
+@step
+def judge_mmio(m: Any, v: Any) -> None:
     """Hold what an MMIO SPTE says against the slots."""
     if lookup(m, 0, 0) is not None:
         m.fail("no MMIO SPTE is believed where there is memory")
@@ -113,6 +120,7 @@ def fault(m: Any, w: World, v: Any, access: Access) -> Any:
             m.reach("a fault without a slot reads the generation after the swap")
         if m.spte[w.at(access.as_id, access.gfn)] == ABSENT:
             m.mmio = m.generation
+        remember(m, v)
         yield f"{access}: MMIO SPTE tagged, emulated"
         return True
     holds(m, w, slot)
@@ -122,9 +130,9 @@ def fault(m: Any, w: World, v: Any, access: Access) -> Any:
     return False
 
 
-def generational(w: World, window: str, **more: Kind) -> Model:
+def generational(w: World, window: str) -> Model:
     """Return the model of a world whose updates take generations."""
     windows = dict.fromkeys((CROSSES, window))
     properties = [never(AGREES), never(RETURNED), *map(sometimes, windows)]
-    found = extended(model(w), variables={**VARIABLES, **more}, properties=properties)
+    found = extended(model(w), variables=VARIABLES, properties=properties)
     return found.with_step(guest_access, access_by_generation)

@@ -1,0 +1,121 @@
+"""What the model says of a chapter's claims: the table API x claim, and what each cell rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from memslotlib import claims
+from memslotlib.evidence import DATA, Record, read
+from memslotlib.protocol.apis import APIS
+from memslotlib.provenance import ROOT, code_digest
+from memslotlib.recheck import FILE, MODULES, Checked, cells
+from memslotlib.verdict import Word
+from memslotlib.views.prose import Said
+from memslotlib.views.tables import Cell, Table
+
+CLAIMS = ROOT / "book" / "claims"
+_UNRECORDED = "Nothing is recorded; `memslots claims --record` records it."
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the newest record of a claim says, and whether the code has changed since."""
+
+    record: Record
+    cells: tuple[Checked, ...]
+    is_stale: bool
+
+    def of(self, api: str) -> Checked | None:
+        """Return the cell of an API."""
+        return next((one for one in self.cells if one.api == api), None)
+
+
+def recorded(question: str, records: Iterable[Record] | None = None) -> dict[str, Recorded]:
+    """Return the newest record of each claim of a question that the model decides, by its id."""
+    newest = {r.experiment: r for r in (read(DATA / FILE) if records is None else records)}
+    code = code_digest(*MODULES)
+    found = {}
+    for identity, claim in claims.load(CLAIMS).items():
+        made = newest.get(f"claim-{identity}")
+        if claim.question == question and claim.is_modelled and made is not None:
+            found[identity] = Recorded(made, tuple(cells(made)), made.is_stale(code))
+    return found
+
+
+def table(question: str, records: Mapping[str, Recorded] | None = None) -> Table | Said:
+    """Return a row for each API and a column for each claim of the question."""
+    found = recorded(question) if records is None else records
+    if not found:
+        return Said(_UNRECORDED)
+    rows = []
+    for api in APIS.values():
+        rows.append((api.title, *(_cell(one.of(api.key), one.is_stale) for one in found.values())))
+    return Table(("API", *found), rows)
+
+
+def details(question: str, records: Mapping[str, Recorded] | None = None) -> Table | Said:
+    """Return what each cell rests on: states, depth, events, coverage, and the mutant."""
+    found = recorded(question) if records is None else records
+    if not found:
+        return Said(_UNRECORDED)
+    rows = [
+        _row(identity, cell)
+        for identity, one in found.items()
+        for cell in one.cells
+        if cell.word != Word.DOES_NOT_APPLY.value
+    ]
+    columns = ("Claim", "API", "On", "Verdict", "States", "Depth", "Lines", "Flipped by")
+    return Table(columns, rows)
+
+
+def source(question: str, records: Mapping[str, Recorded] | None = None) -> Said:
+    """Return where the recorded verdicts come from."""
+    found = recorded(question) if records is None else records
+    if not found:
+        return Said(_UNRECORDED)
+    made = [one.record.provenance for one in found.values()]
+    commits = ", ".join(dict.fromkeys(f"`{one.commit[:12]}`" for one in made))
+    stale = "; **some are stale: the code has changed since**" * any(
+        one.is_stale for one in found.values()
+    )
+    dates = sorted(one.date[:10] for one in made)
+    return Said(
+        f"Every interleaving within the bound, recorded at {commits} on {dates[-1]} with Python "
+        f"{made[-1].python}{stale}. Again: `memslots claims --check {question}`."
+    )
+
+
+def holding(identity: str, records: Mapping[str, Recorded]) -> str:
+    """Return the titles of the APIs for which a claim holds, as a list in a sentence."""
+    return _listed(identity, records, Word.HOLDS)
+
+
+def violating(identity: str, records: Mapping[str, Recorded]) -> str:
+    """Return the titles of the APIs that violate a claim, as a list in a sentence."""
+    return _listed(identity, records, Word.VIOLATED)
+
+
+def _listed(identity: str, records: Mapping[str, Recorded], word: Word) -> str:
+    if identity not in records:
+        return Word.NOT_RUN.value
+    keys = [cell.api for cell in records[identity].cells if cell.word == word.value]
+    titles = [APIS[key].title for key in dict.fromkeys(keys)]
+    if not titles:
+        return "none"
+    return " and ".join(filter(None, ["; ".join(titles[:-1]), titles[-1]]))
+
+
+def _cell(cell: Checked | None, is_stale: bool) -> Cell:
+    if cell is None:
+        return Cell("", "")
+    word = Word(cell.word)
+    kind = "verdict " + word.name.lower().replace("_", "-")
+    text = word.value + (f" in {cell.steps}" if word is Word.VIOLATED else "")
+    return Cell(f"{text} (stale)", f"{kind} stale") if is_stale else Cell(text, kind)
+
+
+def _row(identity: str, cell: Checked) -> Sequence[object]:
+    word = Cell(cell.word, "verdict " + Word(cell.word).name.lower().replace("_", "-"))
+    lines = f"{cell.lines_ran} of {cell.lines}"
+    return identity, cell.api, cell.where, word, cell.states, cell.depth, lines, cell.mutant

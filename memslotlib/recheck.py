@@ -1,0 +1,145 @@
+"""Running claims again: what each expects, what the model says now, and what its mutants break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from . import litmus
+from .abi import SimVm
+from .claims import Claim, Expectation
+from .evidence import Record
+from .host.describe import describe
+from .interface import Context
+from .litmus_model import POLICIES, api, broken_by, explored, scene
+from .provenance import code_digest, here_and_now
+from .verdict import Verdict, Word
+
+#: Where what the model said is recorded, and the code whose change makes it stale.
+FILE = "model.jsonl"
+MODULES = ("memslotlib.litmus_model", "memslotlib.check.explore", "memslotlib.check.engine_native")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One cell of a claim: an API under one policy, or in one guest mode.
+
+    ``broken`` lists what the claim's mutant violates, if there is one to run. ``states``, ``depth``
+    and ``steps`` (to the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its
+    actors ran.
+    """
+
+    claim: str
+    api: str
+    where: str
+    expected: str
+    word: str
+    text: str
+    bound: str = ""
+    states: int = 0
+    depth: int = 0
+    steps: int = -1
+    lines_ran: int = 0
+    lines: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+    mutant: str = ""
+    broken: tuple[str, ...] = ()
+    is_flipped: bool = True
+
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether the word is the one written before the run, and the mutant turns a HOLDS."""
+        return self.word == self.expected and self.is_flipped
+
+    @property
+    def line(self) -> str:
+        """The cell in a line of text."""
+        good = "ok  " if self.is_as_expected else "FAIL"
+        said = f"{self.claim} {self.api} on {self.where}: {self.text}"
+        if self.word != self.expected:
+            said += f", expected {self.expected}"
+        if self.states:
+            said += f" ({self.states:,} states)"
+        if not self.is_flipped:
+            said += f"; the mutant '{self.mutant}' does not break it"
+        return f"{good} {said}"
+
+
+def check(claim: Claim, *, mutants: bool = True) -> Iterator[Checked]:
+    """Run every cell of a claim again, and the mutants of what holds."""
+    for one in claim.expect:
+        if claim.is_modelled:
+            for policy in claim.policies:
+                yield _modelled(claim, one, policy, mutants)
+        else:
+            for context in claim.contexts:
+                yield _simulated(claim, one, Context(context))
+
+
+def record(claim: Claim) -> Record:
+    """Return what the model says of a claim, as a record with its provenance."""
+    return Record(
+        experiment=f"claim-{claim.id}",
+        parameters={"litmus": claim.litmus, "property": claim.keeps},
+        result={"cells": [asdict(one) for one in check(claim)]},
+        provenance=here_and_now(describe().as_dict()),
+        code=code_digest(*MODULES),
+    )
+
+
+def cells(made: Record) -> list[Checked]:
+    """Return the cells that a record holds."""
+    rows: list[dict[str, Any]] = made.result["cells"]
+    return [Checked(**{**row, "broken": tuple(row["broken"])}) for row in rows]
+
+
+def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Checked:
+    run = explored(claim.litmus, one.api, policy)
+    verdict = run.verdict(claim.keeps)
+    found = _cell(claim, one, policy, verdict)
+    result = run.result
+    if result is None or verdict.word is Word.DOES_NOT_APPLY:
+        return found
+    broken: tuple[str, ...] = ()
+    if one.mutant and mutants:
+        broken = broken_by(scene(claim.litmus), api(one.api), POLICIES[policy], one.mutant)
+    lines = [line for file in result.coverage.values() for line in file]
+    of_property = next(v for n, v in result.verdicts.items() if n.split()[0] == claim.keeps)
+    changes: dict[str, Any] = {
+        "bound": result.bound,
+        "states": result.states,
+        "depth": result.depth,
+        "steps": of_property.after_steps,
+        "lines_ran": sum(line.is_covered for line in lines),
+        "lines": len(lines),
+        "events": {
+            name: v.after_steps
+            for name, v in result.verdicts.items()
+            if v.about.sort.value == "sometimes"
+        },
+        "mutant": one.mutant,
+        "broken": broken,
+        "is_flipped": not (one.mutant and mutants) or claim.keeps in broken,
+    }
+    return Checked(**{**asdict(found), **changes})
+
+
+def _simulated(claim: Claim, one: Expectation, context: Context) -> Checked:
+    runner = litmus.BoundaryRunner(SimVm)
+    test, keeps = litmus.get(claim.litmus), litmus.Property(claim.keeps)
+    verdict = runner.run(test, keeps, one.api, context).verdict
+    return _cell(claim, one, context.value, verdict)
+
+
+def _cell(claim: Claim, one: Expectation, where: str, verdict: Verdict) -> Checked:
+    return Checked(
+        claim=claim.id,
+        api=one.api,
+        where=where,
+        expected=one.model.value,
+        word=verdict.word.value,
+        text=verdict.text,
+        bound=verdict.bound,
+        states=verdict.states,
+    )

@@ -6,6 +6,8 @@ a shortest trace, *after* keeps all of them, and both come through the same wind
 """
 
 from . import (
+    cache_in_flux,
+    copy_before_lock,
     error_path,
     fault_in_old_root,
     generation_at_publish,
@@ -24,7 +26,9 @@ BUGS: tuple[Bug, ...] = (
     protect_before_swap.BUG,
     generation_at_publish.BUG,
     generation_before_zap.BUG,
+    cache_in_flux.BUG,
     no_retry.BUG,
+    copy_before_lock.BUG,
     fault_in_old_root.BUG,
     notifier_skips_old_root.BUG,
     no_flush_on_enable.BUG,

@@ -14,7 +14,8 @@ Two halves of the fix are not enough: a mark, but the final value stored before 
 
 Source: the mechanism is in the kernel's documentation of the x86 MMU ("Fast invalidation of MMIO
 sptes"). That exactly this commit closed it is told by a third-party note and by later commits; the
-commit's own text was not read. Then the mark was the low bit, now it is bit 63.
+commit's own text was not read, and its version is from memory. Then the mark was the low bit, now
+it is bit 63.
 
 Left out: the vCPU's own cache of one MMIO address (56f17dd3fbc4, ddfd1730fd82), other address
 spaces, and tags that wrap: see :mod:`.generation_before_zap`.
@@ -86,7 +87,7 @@ def stored_early() -> Model:
 BUG = Bug(
     commit="ee3d1570b586",
     title="kvm: fix potentially corrupt mmio cache",
-    version="v3.17",
+    version="v3.17 or v3.18",
     source="https://www.kernel.org/doc/html/latest/virt/kvm/x86/mmu.html",
     mechanism="a hole found in the old slots was tagged with the generation of the new ones",
     breaks=(AGREES, RETURNED),

@@ -7,7 +7,7 @@ and finds its tag right. If there is memory now, it is taken for MMIO.
 
 The fix: the hook is called first, with the value that is about to be stored.
 
-Source: the text of the commit, read in an archive.
+Source: the text of the commit, read in an archive; its version is from memory.
 
 Left out: that it takes half a million updates; here the tag has one bit and two updates do.
 """

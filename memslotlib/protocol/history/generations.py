@@ -19,7 +19,7 @@ from ..judge import holds, met_page
 from ..mmu import obey
 from ..model import model
 from ..state import IN, OUT, OUTSIDE, READING
-from ..vcpu import fill, guest_access, install, lookup
+from ..vcpu import guest_access, install, lookup
 from ..world import ABSENT, Access, World
 from .bug import extended
 
@@ -28,7 +28,7 @@ TAGS = 2
 #: No MMIO SPTE.
 NONE = -1
 
-AGREES = "no MMIO SPTE is believed where there is memory"
+AGREES = "nothing is believed to be MMIO where there is memory"
 RETURNED = "no memory is taken for MMIO after CREATE has returned"
 #: A window that every world here has.
 CROSSES = "a fault without a slot reads the generation after the swap"
@@ -77,7 +77,7 @@ def remember(m: Any, v: Any) -> None:
 
 
 def access_by_generation(m: Any, w: World, v: Any, access: Access) -> Any:
-    """An access of the guest: MMIO SPTE, TLB, page tables, fault."""
+    """An access of the guest: page tables, MMIO SPTE, fault. No mapping goes, so no TLB matters."""
     frame = w.at(access.as_id, access.gfn)
     is_over = False
     while not is_over:
@@ -86,9 +86,8 @@ def access_by_generation(m: Any, w: World, v: Any, access: Access) -> Any:
             obey(m, w, v)
             m.mode[v] = IN
             yield "VM-entry"
-        elif m.tlb[v, frame].permits(access) or m.spte[frame].permits(access):
-            fill(m, w, v, access)
-            met_page(m, w, v, access, m.tlb[v, frame].page)
+        elif m.spte[frame].permits(access):
+            found_memory(m, w, v, access)
             is_over = True
             yield f"{access}: memory"
         elif m.mmio != NONE and believes(m, v):
@@ -101,10 +100,16 @@ def access_by_generation(m: Any, w: World, v: Any, access: Access) -> Any:
 
 
 @step
+def found_memory(m: Any, w: World, v: Any, access: Access) -> None:
+    """Note that the access got to memory."""
+    met_page(m, w, v, access, m.spte[w.at(access.as_id, access.gfn)].page)
+
+
+@step
 def judge_mmio(m: Any, v: Any) -> None:
     """Hold what an MMIO SPTE says against the slots."""
     if lookup(m, 0, 0) is not None:
-        m.fail("no MMIO SPTE is believed where there is memory")
+        m.fail("nothing is believed to be MMIO where there is memory")
         if m.returned:
             m.fail("no memory is taken for MMIO after CREATE has returned")
 

@@ -9,7 +9,8 @@ writing through its old TLB entry: no fault, no bit.
 
 The fix: enabling dirty logging always flushes.
 
-Source: the text of the commit, read in an archive; it names this interleaving.
+Source: the text of the commit, read in an archive; it names this interleaving. The version is from
+memory.
 
 Left out: huge pages and their splitting, PML, dirty bits in SPTEs. An access-tracked SPTE is one
 that nothing goes through; the fault that makes it usable again takes the slow path here.

@@ -8,9 +8,9 @@ impossible and stopped the host (BUG).
 The fix: INVALID is not *no slot*: the vCPU goes back to the guest and faults again until the slot
 is there or gone. Nothing else changes.
 
-Source: the text of the commit, read in an archive. That the vCPU's exit and its look-up are two
-steps, so that another vCPU maps the page in between, is this model's way to have a fault on a
-present SPTE; the text does not say which fault it was.
+Source: the text of the commit, read in an archive; its version is from memory. That the vCPU's exit
+and its look-up are two steps, so that another vCPU maps the page in between, is this model's way to
+have a fault on a present SPTE; the text does not say which fault it was.
 
 Left out: the MMIO SPTE itself and what the guest then sees; writes to READONLY memory, which fault
 on a present SPTE as well.

@@ -18,7 +18,7 @@ def test_memory_is_taken_for_mmio_after_create_has_returned() -> None:
             "vcpu0: load gfn 0 via guest: MMIO SPTE tagged, emulated",
             "updater: synchronize_srcu: end",
             "updater: the update has returned",
-            "vcpu0: load gfn 0 via guest: MMIO SPTE of this generation, emulated",
+            "vcpu0: load gfn 0 via guest: believed to be MMIO, emulated",
         ],
         labels(trace),
     )

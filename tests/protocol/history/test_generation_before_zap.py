@@ -17,7 +17,7 @@ def test_the_oldest_tag_is_right_again_before_its_spte_is_zapped() -> None:
             "updater: next generation",
             "updater: zap all MMIO SPTEs if the generation has wrapped",
             "updater: next generation",
-            "vcpu0: load gfn 0 via guest: MMIO SPTE of this generation, emulated",
+            "vcpu0: load gfn 0 via guest: believed to be MMIO, emulated",
         ],
         labels(trace),
     )

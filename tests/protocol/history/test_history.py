@@ -5,7 +5,7 @@ import re
 import pytest
 from protocol.history.judging import explored, violated
 
-from memslotlib.check import replay
+from memslotlib.check import explore, replay
 from memslotlib.protocol.history import BUGS, Bug
 
 each_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.commit or bug.title)
@@ -41,6 +41,12 @@ def test_the_window_is_met_before_and_after(bug: Bug) -> None:
 def test_both_models_are_held_to_the_same_properties(bug: Bug) -> None:
     assert list(explored(bug.before).verdicts) == list(explored(bug.after).verdicts)
     assert explored(bug.before).digest != explored(bug.after).digest
+
+
+@each_bug
+def test_the_verdicts_are_the_same_without_symmetry(bug: Bug) -> None:
+    for make, broken in ((bug.before, set(bug.breaks)), (bug.after, set())):
+        assert violated(explore(make(), symmetry=False, traces=False)) == broken
 
 
 @each_bug

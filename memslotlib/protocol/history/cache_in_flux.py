@@ -13,8 +13,8 @@ has an answer. It does none once CREATE has returned. But until then one vCPU ca
 and be told MMIO after that: another vCPU maps the page, the first one reads it through that SPTE,
 and then the emulator goes by what the first one kept.
 
-Source: the text of the commit, read in an archive with its patch; its version is from memory. The run that ends in memory and
-then MMIO is this model's; nobody reported it.
+Source: the text of the commit, read in an archive with its patch; its version is from memory. The
+run that ends in memory and then MMIO is this model's; no report of it was found.
 
 Left out: the virtual address and the access rights that are kept too; what userspace does with the
 exit, which has called CREATE and may well have the memory ready.

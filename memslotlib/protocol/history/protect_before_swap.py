@@ -11,8 +11,8 @@ pages are write-protected. When the call returns, a page is write-protected or i
 is told next; before, it could be neither, and stay so.
 
 Source: the commit's body, read in an archive of a distribution's tree; its title is known from
-changelogs, its version from memory. That the write-protection ends with a flush of TLBs is how the function of that time
-is remembered.
+changelogs, its version from memory. That the write-protection ends with a flush of TLBs is how the
+function of that time is remembered.
 
 Left out: that nothing is swapped when no bit is set; copying to userspace; the generation.
 """

@@ -7,18 +7,21 @@ has no such trouble: it leaves SRCU each time that it enters the guest.
 
 The fix: a pre-fault that finds INVALID returns -EAGAIN to userspace, which leaves the section.
 
-A tempting fix is not enough, as the commit tells: to leave SRCU and enter it again inside of the
-loop. The update then goes on, and its zap makes the MMU root obsolete; the loop never reloads the
-root, so the path now says RETRY because of that (:func:`reentering`). With a reload as well it ends
-(:func:`reloading`).
+A tempting fix is not enough: to leave SRCU and enter it again inside of the loop. The update then
+goes on, and its zap makes the MMU root obsolete; the loop never reloads the root, so the path says
+RETRY because of that (:func:`reentering`). A draft in the thread did so, and the test still hung.
+With a reload as well it ends (:func:`reloading`); that was thought too much for what it is worth.
 
-Source: the text of the commit (Linux 6.18) and of the thread before it, read in an archive.
-2bc2694fe20b fixes the same in TDX's own retry of EPT violations; that is not modelled.
+Source: the text and the patch of the commit and the thread before it, read in an archive. The
+reload at the beginning of each page is that of 20a6cff3b283. 2bc2694fe20b fixes the same in TDX's
+own retry of EPT violations; that is not modelled.
 
-Left out: signals, which end the loop (so it is a hang of an uninterrupted thread, not of the host),
-and pages of other slots: :func:`of_another_slot` shows what the model says of these. It lets the
-root become obsolete within the section of a pre-fault whose own slot stays, and finds the same
-loop. Whether a kernel does so was not tried.
+Left out: signals, which end the loop (so it is a hang of an uninterrupted thread, not of the host).
+
+:func:`of_another_slot` is a question, not a bug of the past. The fix answers INVALID alone. Where a
+pre-fault of a slot that stays has begun after INVALID was published for another one, the zap of
+that one makes its root obsolete within the section, and the model finds the same circle: RETRY for
+ever, and an update that waits. No report of it was found, and no kernel was tried.
 """
 
 from __future__ import annotations

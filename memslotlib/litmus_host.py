@@ -109,6 +109,8 @@ class HostRunner:
             "duration_ns": [one.duration_ns for one in trials],
             "accesses": [one.accesses for one in trials],
             "exits": [sum(one.values()) for one in broken],
+            # -1: this kernel does not tell.
+            "retried": [-1 if one.retried is None else one.retried for one in trials],
         }
         verdict = self._verdict(broken, result.accesses, len(result.seen))
         return verdict, sum(broken, Counter()), samples

@@ -18,8 +18,8 @@ LOAD = litmus.get("delete-create+load")
 CPL3 = Context.LONG64_CPL3
 
 
-def raced(*exits, accesses=7):
-    seen = tuple(UpdateSeen(each, accesses, 1000) for each in exits)
+def raced(*exits, accesses=7, retried=None):
+    seen = tuple(UpdateSeen(each, accesses, 1000, retried) for each in exits)
     return RaceResult(Access.LOAD, Context.LONG64, seen, 0.1, "cffi")
 
 
@@ -104,7 +104,14 @@ def test_updates_with_an_exit_are_hits_of_those_that_the_guest_ran_inside(harnes
         "duration_ns": [1000] * 3,
         "accesses": [7] * 3,
         "exits": [3, 0, 1],
+        "retried": [-1] * 3,
     }
+
+
+def test_faults_that_were_tried_again_inside_are_kept_with_their_updates(harness):
+    harness(raced(*[{}] * 100, retried=2))
+
+    assert run(Method.OVERLAP).samples["retried"] == [2] * 100
 
 
 def test_no_hit_is_not_seen_with_the_accesses_that_ran_inside(harness):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ..errors import MemslotError, NotRunError
@@ -20,6 +20,7 @@ from .backend import Backend, Region
 from .cpus import apart
 from .loops import Word
 from .runner import ExitRecord, Runner
+from .stats import VcpuStats
 from .vm import KvmVm
 
 #: How long a guest may make no progress, and an updater wait inside the window.
@@ -73,9 +74,17 @@ class Scenario:
 class Arena:
     """A VM with the scenario's slot, and a guest that runs on it."""
 
-    def __init__(self, scenario: Scenario, vm: KvmVm, runner: Runner, words: memoryview) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        vm: KvmVm,
+        runner: Runner,
+        words: memoryview,
+        stats: VcpuStats | None = None,
+    ) -> None:
         self.scenario = scenario
         self.vm = vm
+        self.stats = stats
         self.runner = runner
         self.words = words
         self._taken = 0
@@ -167,8 +176,12 @@ def arena(scenario: Scenario, context: Context, backend: Backend | None = None) 
         cpu.memory[at : at + len(code)] = code
         words = cpu.memory[guest.SHARED - guest.BASE :][: 8 * loops.WORDS].cast("Q")
         words[Word.AT] = scenario.target
-        running = vm.run_in_thread(loops.regs(scenario.content), context)
-        with apart(running.thread_id):
-            made = Arena(scenario, vm, running, words)
+        with ExitStack() as later:
+            stats = VcpuStats.of(cpu.vcpu)
+            if stats:
+                later.callback(stats.close)
+            running = vm.run_in_thread(loops.regs(scenario.content), context)
+            later.enter_context(apart(running.thread_id))
+            made = Arena(scenario, vm, running, words, stats)
             made.settle()
             yield made

@@ -95,4 +95,5 @@ class Ioctl(IntEnum):
     ENABLE_CAP = _number(0xA3, ENABLE_CAP.size, _WRITE)
     CLEAR_DIRTY_LOG = _number(0xC0, CLEAR_DIRTY_LOG.size, _READ | _WRITE)
     RESET_DIRTY_RINGS = _number(0xC7)
+    GET_STATS_FD = _number(0xCE)
     CREATE_GUEST_MEMFD = _number(0xD4, CREATE_GUEST_MEMFD.size, _READ | _WRITE)

@@ -28,7 +28,7 @@ MISSES = 3
 #: The guest proves that an access lay between two changes of the phase. When more than this lies
 #: between them, the updater may have lost its CPU just outside the ioctl, and nothing is proven.
 BRACKET_LIMIT_NS = 1_000_000
-OVERLAP_LIMIT_S = 20.0
+OVERLAP_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,14 @@ class UpdateSeen:
 
     ``exits`` counts what it met, by reason; ``accesses`` those that it proved to have made inside:
     inside the bracket around the ioctls, or, in a rendezvous, inside the wait between them.
+    ``retried`` page faults found the slot INVALID, or page tables that were given up: KVM let the
+    guest try again (None where the kernel does not tell).
     """
 
     exits: Mapping[str, int]
     accesses: int
     duration_ns: int
+    retried: int | None = None
 
     @property
     def overlapped(self) -> bool:
@@ -157,12 +160,15 @@ def _race(
 
 
 def _update_bracketed(made: Arena) -> UpdateSeen:
+    stats = made.stats
+    tried = stats.retried if stats else 0
     before, begin = made.overlapping, time.monotonic_ns()
     made.vm.update_bracketed(made.words, Word.PHASE, list(made.scenario.update))
     duration_ns = time.monotonic_ns() - begin
+    retried = stats.retried - tried if stats else None
     exits = made.settle()
     proven = made.overlapping - before if duration_ns <= BRACKET_LIMIT_NS else 0
-    return UpdateSeen(exits, proven, duration_ns)
+    return UpdateSeen(exits, proven, duration_ns, retried)
 
 
 def _update_waiting(made: Arena) -> UpdateSeen:

@@ -1,0 +1,64 @@
+"""The shared variables: how a run begins, and that a world has those that it needs, no others."""
+
+from __future__ import annotations
+
+import pytest
+from protocol.stage import FLIP, GONE, SPLIT, stage, world
+
+from memslotlib.protocol.apis import pause, primitives, today
+from memslotlib.protocol.slots import Change, Slot
+from memslotlib.protocol.state import variables
+from memslotlib.protocol.world import ABSENT, X86
+
+
+def test_at_first_both_sets_are_the_layout_before_and_nothing_is_mapped():
+    m = stage(GONE, *today.update(GONE, X86)).m
+
+    assert str(m.sets[0, 0]) == str(m.sets[0, 1]) == "{old}"
+    assert m.active[0] == 0
+    assert set(m.spte) == {ABSENT}
+    assert set(m.owner) == {"-"}
+    assert set(m.mode) == {"out"}
+    assert set(m.request) == {"-"}
+    assert not m.slots_lock
+    assert not m.returned
+
+
+def test_there_is_an_entry_for_each_frame_of_each_space():
+    two = Change((Slot("ram", 0, 2), Slot("smm", 0, 2, as_id=1)), ())
+    found = variables(world(two))
+
+    assert found["spte"].shape == (4,)
+    assert found["tlb"].shape == (2, 4)
+    assert found["sets"].shape == (2, 2)
+
+
+LOGGED = Change((Slot("log", 0, 1, log=True),), ())
+TWO = Change((Slot("ram", 0, 1), Slot("smm", 0, 1, as_id=1)), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "not_there"),
+    [
+        ("paused", world(GONE, pause.update(GONE, X86)), world(GONE, today.update(GONE, X86))),
+        ("huge", world(GONE, huge=(0, 1)), world(GONE)),
+        ("copying", world(FLIP), world(SPLIT)),
+        ("saw_new", world(FLIP), world(SPLIT)),
+        ("saw_after", world(SPLIT, mix=True), world(SPLIT)),
+        ("smm", world(TWO), world(GONE)),
+        ("bitmap", world(LOGGED), world(GONE)),
+        ("newer", world(LOGGED), world(GONE)),
+        (
+            "no_huge",
+            world(SPLIT, primitives.update(SPLIT, X86, (0, 1)), huge=(0, 1)),
+            world(GONE, huge=(0, 1)),
+        ),
+    ],
+)
+def test_a_variable_is_there_exactly_where_something_needs_it(name, there, not_there):
+    assert name in variables(there)
+    assert name not in variables(not_there)
+
+
+def test_a_world_that_frees_nothing_has_its_variables_all_the_same():
+    assert variables(world(GONE))["freed"].shape == (1,)

@@ -1,0 +1,110 @@
+"""A world: what its programs need, its accesses, and the numbers of its frames."""
+
+from __future__ import annotations
+
+import pytest
+from protocol.stage import FLIP, GONE, LOW, NEW, OLD, SPLIT, world
+
+from memslotlib.protocol.apis import pause, today
+from memslotlib.protocol.program import Program
+from memslotlib.protocol.slots import Change, Slot
+from memslotlib.protocol.world import ABSENT, ARM64, X86, X86_BEFORE_5_13, Access, Entry, every
+
+
+def test_an_access_says_what_where_and_how():
+    assert str(Access("store", 2, "emulator", 1)) == "store gfn 2 via emulator in SMM"
+    assert [Access(kind, 0).is_write for kind in ("load", "fetch", "store")] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("entry", "load", "store"),
+    [(ABSENT, False, False), (Entry("A", False), True, False), (Entry("A", True), True, True)],
+)
+def test_a_translation_permits_reading_if_it_is_there_and_writing_if_it_says_so(entry, load, store):
+    assert entry.permits(Access("load", 0)) == entry.permits(Access("fetch", 0)) == load
+    assert entry.permits(Access("store", 0)) == store
+
+
+def test_every_access_is_there_once():
+    found = every(("load", "store"), (0, 1), ("guest", "walk"), (0, 1))
+
+    assert len(found) == len(set(found)) == 16
+    assert every(("load",), (1,), ("guest",)) == (Access("load", 1),)
+
+
+def test_only_x86_since_5_13_retries_a_fault_on_an_invalid_slot():
+    assert [policy.retries for policy in (X86, X86_BEFORE_5_13, ARM64)] == [True, False, False]
+    assert [policy.zaps_all for policy in (X86, X86_BEFORE_5_13, ARM64)] == [True, True, False]
+
+
+def test_the_contents_are_all_that_edits_may_make_of_a_set_the_first_ones_first():
+    (found,) = world(FLIP, today.update(FLIP, X86)).contents
+
+    assert str(found[0]) == "{old}"
+    assert {"{old!}", "{}", "{new}"} < set(map(str, found))
+
+
+def test_each_address_space_has_contents_of_its_own():
+    smm = Slot("smm", 0, 1, as_id=1)
+    change = Change((LOW, smm), (LOW,))
+
+    plain, other = world(change, today.update(change, X86)).contents
+
+    assert list(map(str, plain)) == ["{low}"]
+    assert set(map(str, other)) == {"{smm}", "{smm!}", "{}"}
+
+
+def test_frames_of_two_address_spaces_have_different_numbers():
+    change = Change((LOW, Slot("smm", 0, 1, as_id=1)), ())
+    two = world(change)
+
+    assert [two.at(as_id, gfn) for as_id in two.spaces for gfn in range(two.gfns)] == [0, 1, 2, 3]
+
+
+def test_what_moves_is_a_frame_with_another_page_of_either_space():
+    smm = Slot("smm", 1, 1, as_id=1)
+    change = Change((OLD, smm), (OLD, Slot("smm'", 1, 1, "B", as_id=1)))
+
+    assert world(change).moving == (3,)
+    assert world(SPLIT).moving == ()
+
+
+def test_mortal_are_the_slots_that_a_program_frees_their_copies_too():
+    assert world(GONE, today.update(GONE, X86)).mortal == (OLD.invalid, OLD)
+    assert world(GONE, Program(())).mortal == ()
+
+
+def test_translations_name_every_page_read_only_and_writable():
+    assert set(world(FLIP, today.update(FLIP, X86)).entries) == {
+        ABSENT,
+        *(Entry(page, is_writable) for page in "AB" for is_writable in (False, True)),
+    }
+
+
+def test_bitmaps_are_those_of_slots_that_log_each_once():
+    log = Slot("log", 0, 1, log=True)
+    change = Change((log, Slot("mute", 1, 1)), ())
+    one = world(change, today.update(change, X86))
+
+    assert one.logs
+    assert one.bitmaps == ("log",)
+    assert set(one.metadata) == {"log", "mute"}
+    assert not world(SPLIT, today.update(SPLIT, X86)).logs
+
+
+def test_a_mutant_leaves_what_it_left_out_declared():
+    program = pause.update(GONE, X86)
+    origin = world(GONE, program)
+    mutant = origin.mutated(program.without(0))
+
+    assert mutant.pauses
+    assert mutant.programs[0].name in mutant.name
+    assert mutant.programs[0][0].step.__name__ != "pause"
+    assert mutant.contents == origin.contents
+    assert mutant.mortal == origin.mortal
+
+
+def test_a_world_is_itself_alone():
+    assert world(GONE) != world(GONE)
+    assert world(SPLIT).pauses is False
+    assert world(Change((), (NEW,))).spaces == range(1)

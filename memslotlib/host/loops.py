@@ -56,7 +56,7 @@ def loop(access: Access, context: Context) -> bytes:
     >>> loop(Access.LOAD, Context.PROT32)[:8].hex(" ")
     '8b 5e 20 89 5e 28 8b 4e'
     """
-    return _assembled(
+    return assembled(
         [
             "begin:",
             f"8b 5e {_at(Word.AT)}",  #     mov AT(%esi), %ebx
@@ -109,7 +109,7 @@ def _count(word: Word, context: Context) -> list[str]:
     return [f"83 46 {_at(word)} 01", f"83 56 {_at(word, 4)} 00"]  # addl $1; adcl $0
 
 
-def _assembled(lines: list[str], prefix: bytes) -> bytes:
+def assembled(lines: list[str], prefix: bytes = b"") -> bytes:
     """Return the bytes of lines: instruction, short jump (``opcode -> label``), or ``label:``."""
     labels: dict[str, int] = {}
     jumps: dict[int, str] = {}

@@ -20,6 +20,7 @@ from ..uapi import PAGE_SIZE
 #: Linux 4.17: refuse to map over anything, rather than replace it.
 MAP_FIXED_NOREPLACE = 0x100000
 _MAP_FIXED = 0x10
+_MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _PROT_NONE = 0
 _MAP_FAILED = (1 << 64) - 1
 #: Views are cut from windows of this many bytes, so that many views need few mappings.
@@ -36,6 +37,14 @@ _libc.mmap.argtypes = [
     ctypes.c_long,
 ]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.mremap.restype = ctypes.c_void_p
+_libc.mremap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_void_p,
+]
 
 
 class HostMemory:
@@ -83,6 +92,30 @@ class HostMemory:
         # Over what was reserved just now, so that no other thread can take it in between.
         self._map(at, at + size, _MAP_FIXED)
         return at
+
+    def remap(self, hva: int, size: int, source: int, *, by_move: bool = False) -> None:
+        """Let ``hva`` show the bytes at ``source``, whole pages, in one system call.
+
+        It is mapped all the time, by the old bytes or the new ones: mmap(MAP_FIXED) replaces the
+        mapping, or, ``by_move``, mremap(MREMAP_FIXED) puts a second mapping of them in its place.
+        Views stay what they are: ``hva``'s own bytes are only not mapped there any more.
+
+        Raises MemslotError when the kernel refuses; ValueError for memory that was never mapped.
+        """
+        if self._gaps(hva, hva + size):
+            raise ValueError(f"no memory in [{hva:#x}, {hva + size:#x}) to be replaced")
+        self._reserve(_up(source + size, WINDOW_SIZE_BYTES))
+        access, shared = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED
+        if by_move:
+            spare = _libc.mmap(None, size, access, shared, self._fd, source)
+            at = _libc.mremap(spare, size, size, _MREMAP_MAYMOVE | _MREMAP_FIXED, hva)
+        else:
+            at = _libc.mmap(hva, size, access, shared | _MAP_FIXED, self._fd, source)
+        if at != hva:
+            why = os.strerror(ctypes.get_errno())
+            if by_move and spare != _MAP_FAILED:
+                _libc.munmap(spare, size)
+            raise MemslotError(f"memory at [{hva:#x}, {hva + size:#x}): {why}")
 
     def close(self) -> None:
         """Unmap; views that are still held keep their bytes."""

@@ -159,6 +159,10 @@ class KvmVm:
         """The host's view of ``size`` bytes at ``hva``, mapped (zeroed) on first use."""
         return self._memory.view(hva, size)
 
+    def remap(self, hva: int, size: int, source: int, *, by_move: bool = False) -> None:
+        """Let ``hva`` show the bytes at ``source``, in one call: ``memory.HostMemory.remap``."""
+        self._memory.remap(hva, size, source, by_move=by_move)
+
     def guest(self, as_id: int = 0) -> GuestCpu:
         """Return the vCPU, created by the first call together with the guest's own slot.
 

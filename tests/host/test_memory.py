@@ -137,3 +137,47 @@ def test_many_pieces_stay_cheap(memory):
         memory.view(BASE + page * PAGE_SIZE, 1)
 
     assert mapped() == [(BASE, BASE + 20_000 * PAGE_SIZE)]
+
+
+OTHER = 0x2300_0000_0000
+moves = pytest.mark.parametrize("by_move", [False, True], ids=["mmap", "mremap"])
+
+
+@moves
+def test_a_remapped_address_shows_the_other_bytes_and_views_stay_what_they_were(memory, by_move):
+    own, other = memory.view(BASE, 3 * PAGE_SIZE), memory.view(OTHER, PAGE_SIZE)
+    own[PAGE_SIZE : PAGE_SIZE + 3], other[:3] = b"own", b"new"
+
+    memory.remap(BASE + PAGE_SIZE, PAGE_SIZE, OTHER, by_move=by_move)
+
+    assert ctypes.string_at(BASE + PAGE_SIZE, 3) == b"new"
+    ctypes.memset(BASE + PAGE_SIZE, ord("N"), 1)
+    assert bytes(other[:3]) == b"New"
+    assert bytes(own[PAGE_SIZE : PAGE_SIZE + 3]) == b"own"
+    assert mapped() == [(BASE, BASE + 3 * PAGE_SIZE)]
+    memory.remap(BASE + PAGE_SIZE, PAGE_SIZE, BASE + PAGE_SIZE, by_move=by_move)
+    assert ctypes.string_at(BASE + PAGE_SIZE, 3) == b"own"
+    memory.close()
+    assert mapped() == []
+
+
+@moves
+def test_only_memory_that_is_mapped_is_remapped(memory, by_move):
+    memory.view(BASE, PAGE_SIZE)
+
+    with pytest.raises(ValueError, match="no memory in .*0x220000002000\\) to be replaced"):
+        memory.remap(BASE, 2 * PAGE_SIZE, OTHER, by_move=by_move)
+
+
+@moves
+def test_a_remap_that_the_kernel_refuses_leaves_everything_as_it_was(memory, by_move, leaks):
+    memory.view(BASE, PAGE_SIZE)[:3] = b"own"
+    leaks()
+
+    with pytest.raises(MemslotError, match="memory at .*: Invalid argument"):
+        memory.remap(BASE, PAGE_SIZE, OTHER + 1, by_move=by_move)
+    with pytest.raises(MemslotError, match="memory at .*: Invalid argument"):
+        memory.remap(BASE, 0, OTHER, by_move=by_move)
+
+    assert ctypes.string_at(BASE, 3) == b"own"
+    assert leaks() == {}

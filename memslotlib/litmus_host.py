@@ -33,17 +33,24 @@ class Method(Enum):
     - ``OVERLAP``: nobody waits; the guest proves which updates it ran inside.
     - ``HELD``: the update's first ioctl is held inside the kernel; the guest accesses a page that
       it has mapped, and one that it has not.
+    - ``HELD_LAST``: its last ioctl is; the guest has met what the ones before leave it.
     """
 
     RENDEZVOUS = "rendezvous"
     OVERLAP = "overlap"
     HELD = "held"
+    HELD_LAST = "held-last"
 
 
 #: Updates that the guest must have run inside before nothing seen is NOT SEEN. Nobody waits in an
-#: overlap, so it takes many: none in 100 is less than 3 in 100, with 95 %. With the other two the
+#: overlap, so it takes many: none in 100 is less than 3 in 100, with 95 %. With the others the
 #: window stands open until the guest has been there: more than one guards against a fluke.
-TRIALS_MIN: Mapping[Method, int] = {Method.RENDEZVOUS: 3, Method.OVERLAP: 100, Method.HELD: 3}
+TRIALS_MIN: Mapping[Method, int] = {
+    Method.RENDEZVOUS: 3,
+    Method.OVERLAP: 100,
+    Method.HELD: 3,
+    Method.HELD_LAST: 3,
+}
 
 
 def scenario(test: Litmus, api: str) -> Scenario:
@@ -91,7 +98,8 @@ class HostRunner:
         try:
             if keeps is Property.REPORTED and self.out_of_tree:
                 raise NotRunError(f"{self.host}: only a stock kernel can show what upstream does")
-            run = self._held if self.method is Method.HELD else self._race
+            is_held = self.method in (Method.HELD, Method.HELD_LAST)
+            run = self._held if is_held else self._race
             verdict, exits, samples = run(raced, keeps, context)
         except NotRunError as error:
             return Run(litmus.name, keeps, api, context, Verdict.not_run(str(error)), {})
@@ -118,7 +126,8 @@ class HostRunner:
     def _held(self, raced: Scenario, keeps: Property, context: Context) -> _Answer:
         from .host.held import held
 
-        result = held(raced, context, self.updates)
+        step = len(raced.update) - 1 if self.method is Method.HELD_LAST else 0
+        result = held(raced, context, self.updates, step)
         broken = [_broken(one.exits, keeps) for one in result.trials]
         asked = sum(one.asked for one in result.trials)
         verdict = self._verdict(broken, asked, len(result.holds))
@@ -151,6 +160,7 @@ def _hold_samples(holds: Iterable[Hold]) -> dict[str, list[int]]:
             "unmapped_accesses": unmapped.accesses if unmapped else -1,
             "unmapped_exits": sum(unmapped.exits.values()) if unmapped else 0,
             "unmapped_stalled": int(unmapped.stalled) if unmapped else 0,
+            "exits_beforehand": sum(one.beforehand.values()),
             "exits_afterwards": sum(one.afterwards.values()),
         }
         for name, value in row.items():

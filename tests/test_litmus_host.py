@@ -76,10 +76,11 @@ def test_a_step_changed_in_the_litmus_test_is_changed_for_the_host(method, harne
 
     run(method, api="today")
 
-    ((asked, context, updates),) = calls
+    ((asked, context, updates, *step),) = calls
     assert asked.update[0] == (litmus.SLOT, 0, 0, 0, 0x1234_5000)
     assert asked.target == litmus.GPA + 0x1000
     assert (context, updates) == (CPL3, 3)
+    assert step == {Method.HELD: [0], Method.HELD_LAST: [1]}.get(method, [])
 
 
 def test_every_layout_maps_both_pages_that_are_accessed():
@@ -164,6 +165,24 @@ def test_an_access_that_stalled_while_held_is_an_opportunity(harness):
     assert (loud.verdict.text, loud.exits) == ("SEEN 20 of 20", {"mmio": 80})
     assert loud.samples["mapped_accesses"] == [50] * 20
     assert loud.samples["exits_afterwards"] == [1] * 20
+
+
+def test_what_was_met_before_a_hold_is_kept_but_not_counted_against_it(harness):
+    served = Met(4, {}, False)
+    harness(
+        HeldResult(
+            Access.LOAD,
+            Context.LONG64,
+            (Hold(True, served, served, {}, {"mmio": 7}),) * 3,
+            0.1,
+            "cffi",
+        )
+    )
+    seen = run(Method.HELD_LAST, api="today")
+
+    assert (seen.verdict.text, seen.exits) == ("NOT SEEN in 3", {})
+    assert seen.samples["exits_beforehand"] == [7] * 3
+    assert seen.samples["exits_afterwards"] == [0] * 3
 
 
 def test_an_out_of_tree_module_does_not_speak_for_upstream(harness):

@@ -5,6 +5,7 @@ import pytest
 
 from memslotlib.errors import NotRunError
 from memslotlib.host import held as holding
+from memslotlib.host import parked
 from memslotlib.host.arena import NoProgressError
 from memslotlib.host.held import Hold, Met, held
 from memslotlib.interface import Access, Context
@@ -17,9 +18,9 @@ updates = pytest.mark.parametrize("update", ["delete-create", "move"])
 HOLDS = 5
 
 
-def run(access, update, backend, context=Context.LONG64_CPL3):
+def run(access, update, backend, context=Context.LONG64_CPL3, step=0):
     try:
-        return held(a_scenario(access, update), context, HOLDS, backend=backend)
+        return held(a_scenario(access, update), context, HOLDS, step, backend=backend)
     except NoProgressError:
         raise
     except NotRunError as error:
@@ -85,6 +86,26 @@ def test_a_change_of_flags_waits_as_long_and_serves_everybody(backend, access, c
 
 
 @pytest.mark.needs_kvm
+@accesses
+@pytest.mark.parametrize("context", [Context.LONG64, Context.LONG64_CPL3])
+def test_a_create_that_waits_has_published_its_slot(backend, access, context):
+    result = run(access, "delete-create", backend, context, step=1)
+
+    assert len(result.trials) == HOLDS
+    for one in result.trials:
+        assert set(one.beforehand) <= EXITS[access] | {"shutdown"}
+        assert sum(one.beforehand.values()) > 0, "between the ioctls there was a hole"
+        assert one.mapped.accesses > 0 < one.unmapped.accesses
+        assert one.exits == one.afterwards == {}
+
+
+@pytest.mark.parametrize(("update", "step"), [("delete-create", 2), ("move", 1), ("move", -1)])
+def test_only_an_ioctl_of_the_update_is_held(update, step):
+    with pytest.raises(ValueError, match=f"an update of [12] ioctls has no number {step}"):
+        held(a_scenario(update=update), step=step)
+
+
+@pytest.mark.needs_kvm
 def test_an_ioctl_that_waits_for_nobody_is_not_held(backend):
     result = run("load", "none", backend)
 
@@ -110,7 +131,7 @@ def test_ctrl_c_in_a_hold_leaves_neither_thread_nor_vm(backend, monkeypatch, lea
 @pytest.mark.needs_kvm
 def test_a_reader_that_does_not_sleep_is_reported(backend, monkeypatch, leaks):
     run("load", "move", backend)
-    monkeypatch.setattr(holding.Userfault, "wait", lambda self, limit_s: 0)
+    monkeypatch.setattr(parked.Userfault, "wait", lambda self, limit_s: 0)
     leaks()
 
     with pytest.raises(NoProgressError, match="the reader of page 0 did not sleep"):

@@ -6,6 +6,7 @@ import pytest
 from memslotlib.errors import KvmError
 from memslotlib.host import held as holding
 from memslotlib.host.arena import arena
+from memslotlib.host.parked import reader
 from memslotlib.host.stats import VcpuStats
 from memslotlib.interface import Context
 
@@ -70,9 +71,9 @@ def test_faults_are_tried_again_while_the_slot_is_invalid_and_not_otherwise(back
     with arena(a_scenario(update=update), context, backend) as made:
         if made.stats is None:
             pytest.skip("this kernel does not tell of its vCPUs' faults")
-        with holding._reader(made.vm, 1) as reader:
+        with reader(made.vm, 1) as parked:
             before = made.stats.retried
-            seen = holding._hold(made, reader, 0)
+            seen = holding._hold(made, parked, 0, step=0)
             retried = made.stats.retried - before
 
     assert seen.held

@@ -12,10 +12,10 @@ _UNRECORDED = (
     "**In one line: NOT RUN.** Nothing is recorded; `memslots claims --record` records it."
 )
 _ANSWER = (
-    "**In one line.** One address space, and of it only that a look-up of a frame which stays never "
-    "finds nothing, by a fault or by KVM itself. That holds for {per_slot}; it is violated by "
+    "**In one line.** One address space, and of it only that a frame which stays is found by every "
+    "look-up, a fault's and KVM's own. That holds for {per_slot}; it is violated by "
     "{broken}. Several slots, or both spaces, need no common instant: if all that goes is blocked "
-    "and flushed before anything new is published, no vCPU sees a mix ({mix} alone shows one). So "
+    "and flushed before anything new is published, no vCPU sees a mix; only {mix} shows one. So "
     "nothing here asks an API to let address spaces mix."
 )
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from memslotlib.check import explore
+from memslotlib.evidence import DATA, Record, read
+from memslotlib.litmus_model import POLICIES
+from memslotlib.protocol.apis import APIS
+from memslotlib.protocol.history import BUGS
+from memslotlib.protocol.model import model
+from memslotlib.protocol.program import MARKS
+from memslotlib.protocol.properties import PROPERTIES
+from memslotlib.protocol.scenes import SCENES
+from memslotlib.provenance import code_digest
+from memslotlib.recheck import FILE, MODULES
+from memslotlib.verdict import Word
 from memslotlib.views.prose import Said, say
+from memslotlib.views.tables import Cell, Table
 
 from .verdicts import Recorded, holding, recorded, violating
 
 _UNRECORDED = (
     "**In one line: NOT RUN.** Nothing is recorded; `memslots claims --record` records it."
 )
+#: What the record of all orders is called.
+ORDERS = "orders-hva-flip"
 _ANSWER = (
     "**In one line.** Frames that keep their page need neither; frames that lose it have to be "
     "zapped and flushed after no look-up finds the old slot and before the update returns; frames "
@@ -32,6 +48,70 @@ def answer(records: Mapping[str, Recorded] | None = None) -> Said:
         lost=violating("Q5.4", found),
         sound=sound(found),
     )
+
+
+def orders(records: Sequence[Record] | None = None) -> Table | Said:
+    """Return how many orders of the steps without a quiescent period violate which properties."""
+    found = read(DATA / FILE) if records is None else records
+    made = [one for one in found if one.experiment == ORDERS]
+    if not made:
+        return Said(_UNRECORDED)
+    counts = sorted(made[-1].result["violated"].items(), key=lambda item: -item[1])
+    total = sum(count for _, count in counts)
+    rows = [(count, names or "nothing: this order is sound") for names, count in counts]
+    stale = ", stale" if made[-1].is_stale(code_digest(*MODULES)) else ""
+    return Table(("Orders", "Violate"), [*rows, (total, f"all orders{stale}")])
+
+
+#: Why nothing here breaks without a step that is needed all the same.
+REASONS: Mapping[str, str] = {
+    "take slots lock": "nobody else updates in this scene",
+    "release slots lock": "nobody else wants the lock afterwards in this scene",
+    "begin copy": "only marks when userspace begins to copy",
+    "free": "a leak, which is no property here",
+}
+
+
+def justified(api: str, scene: str = "hva-flip+store", policy: str = "x86-slot-zap") -> Table:
+    """Leave out each step of an API's program in turn; a row each, with what breaks without it.
+
+    Two accesses of each vCPU, in the scene and under the policy named.
+    """
+    world = replace(SCENES[scene].world(APIS[api], POLICIES[policy]), accesses_max=2)
+    (program,) = world.programs
+    rows = []
+    for number, op in enumerate(program):
+        if op.step.__name__ in MARKS:
+            continue
+        found = explore(model(world.mutated(program.without(number))), traces=False)
+        broken = {
+            name.split()[0]: one.after_steps
+            for name, one in found.verdicts.items()
+            if one.verdict.word is Word.VIOLATED and name.split()[0] in PROPERTIES
+        }
+        told = ", ".join(f"{name} in {steps}" for name, steps in broken.items())
+        rows.append((number + 1, str(op), told or _reason(str(op))))
+    return Table(("", "Step", "Without it"), rows)
+
+
+def _reason(op: str) -> str:
+    for name, reason in REASONS.items():
+        if op.startswith(name):
+            return f"nothing: {reason}"
+    return "nothing, in this scene"
+
+
+def history() -> Table:
+    """Explore each bug of the past before its fix and after it; a row each."""
+    rows = []
+    for bug in BUGS:
+        before, after = explore(bug.before(), traces=False), explore(bug.after(), traces=False)
+        broken = [one for one in before.verdicts.values() if one.verdict.word is Word.VIOLATED]
+        first = min((one.after_steps for one in broken if one.after_steps >= 0), default=-1)
+        found = Cell(f"VIOLATED in {first}", "verdict violated") if broken else Cell("not found")
+        good = Cell("HOLDS", "verdict holds") if after.ok else Cell("VIOLATED", "verdict violated")
+        rows.append((bug.commit, bug.title, ", ".join(bug.breaks), found, good))
+    return Table(("Commit", "Fix", "Breaks", "Before", "After"), rows)
 
 
 def sound(records: Mapping[str, Recorded]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from memslotlib.check import Result, explore
 from memslotlib.protocol.model import model
-from memslotlib.protocol.program import Op, Program
+from memslotlib.protocol.program import MARKS, Op, Program
 from memslotlib.protocol.sequential import Running, Sequential
 from memslotlib.protocol.slots import Change, Slot
 from memslotlib.protocol.vcpu import lookup
@@ -69,16 +69,23 @@ def searched(w: World) -> Result:
     return explore(model(w), traces=False)
 
 
-def survivors(*worlds: World, steps: tuple[str, ...] = ()) -> list[str]:
-    """Return the steps whose deletion breaks nothing in any of the worlds; all have one program.
+def survivors(*worlds: World) -> set[str]:
+    """Return the steps whose deletion breaks nothing in any of the worlds.
 
-    A step is named with its place, as its mutant is. What a world breaks anyhow does not count.
+    Each world has one program, of the same steps. What a world breaks anyhow does not count.
     """
     known = [broken(w) for w in worlds]
-    found = []
-    for number in range(len(worlds[0].programs[0])):
-        mutants = [w.programs[0].without(number) for w in worlds]
-        tried = zip(worlds, mutants, known, strict=True)
-        if not any(broken(w.mutated(mutant)) - before for w, mutant, before in tried):
-            found.append(str(worlds[0].programs[0][number]))
+    program = worlds[0].programs[0]
+    found = set()
+    for number, op in enumerate(program):
+        tried = zip(worlds, known, strict=True)
+        if op.step.__name__ not in MARKS and not any(
+            broken(w.mutated(w.programs[0].without(number))) - before for w, before in tried
+        ):
+            found.add(f"{number + 1} {op}")
     return found
+
+
+def count(program: Program, step: str) -> int:
+    """Return how often a program takes a step of this name."""
+    return sum(op.step.__name__ == step for op in program)

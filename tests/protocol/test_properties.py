@@ -1,0 +1,32 @@
+"""The properties' words: what a model holds an update to is stated, and the other way round."""
+
+from __future__ import annotations
+
+import pytest
+from protocol.stage import FLIP, world
+
+from memslotlib.protocol import model
+from memslotlib.protocol.properties import PROPERTIES, UnknownPropertyError, stated
+from memslotlib.protocol.slots import Change, Slot
+
+
+def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_model():
+    log = Change((Slot("log", 0, 1, log=True),), ())
+    made = [*model.properties(world(FLIP, mix=True)), *model.properties(world(log))]
+    names = {one.name for one in made if one.name[0] == "I"}
+
+    assert names == {one.name for one in PROPERTIES.values()}
+
+
+def test_a_property_is_found_by_its_id_and_says_what_it_says():
+    one = stated("I4a'")
+
+    assert one.name == f"I4a' {one.short}"
+    assert one.statement.endswith(".")
+    assert one.history
+
+
+def test_an_unknown_id_is_refused_with_those_that_there_are():
+    with pytest.raises(UnknownPropertyError, match="no property 'I99'; there are I1, I2") as error:
+        stated("I99")
+    assert isinstance(error.value, KeyError)

@@ -12,12 +12,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from . import evidence, litmus
+from . import evidence, litmus, litmus_stores
 from .errors import NotRunError
 from .evidence import Record
 from .interface import Context
 from .litmus import Property, Run
 from .litmus_host import HostRunner, Method
+from .litmus_stores import Check
 from .provenance import code_digest, here_and_now
 from .verdict import Verdict, Word
 
@@ -28,6 +29,8 @@ UPDATES = 300
 OVERLAP_UPDATES = 1500
 #: Moves that a guest on the processor runs inside: nothing seen is less than 1 in 3,300, with 95 %.
 MOVE_UPDATES = 10_000
+#: Exchanges of a backing under stores; fewer by a guest that may be interpreted.
+FLIPS = {Context.LONG64_CPL3: 1500, Context.LONG64: 300}
 #: Times that one ioctl is held.
 HOLDS = 20
 CONFORMANCE_CALLS = 100_000
@@ -85,7 +88,7 @@ class Experiment:
 
 def experiments() -> list[Experiment]:
     """Return every experiment, in the order in which they are recorded."""
-    return [*_races(), *_moves(), *_creates(), _cases(), _conformance()]
+    return [*_races(), *_moves(), *_creates(), *_stores(), _cases(), _conformance()]
 
 
 def _races() -> Iterator[Experiment]:
@@ -121,6 +124,76 @@ def _creates() -> Iterator[Experiment]:
         yield _race(test.name, "today", context, Method.HELD_LAST, HOLDS, "q4.jsonl")
 
 
+def _stores() -> Iterator[Experiment]:
+    """What is expected of them, and why: ``litmus_stores.EXPECTED``."""
+    code = ("memslotlib.litmus_stores",)
+    for name, api in litmus_stores.EXPECTED:
+        for context in HELD_CONTEXTS:
+            shared = {"api": api, "context": context.value}
+            if name == litmus_stores.FLIP:
+                parameters = {**shared, "updates": FLIPS[context]}
+                yield Experiment(name, parameters, "q5.jsonl", code, measure_flip)
+                continue
+            # An ioctl that changes nothing waits for nobody.
+            for held in (False, True) if api != "none" else (False,):
+                parameters = {**shared, "held": held, "updates": HOLDS}
+                yield Experiment(name, parameters, "q6.jsonl", code, measure_log)
+
+
+def measure_flip(parameters: Mapping[str, Any]) -> Measured:
+    """Exchange a backing under stores on this host; NotRunError when the host cannot."""
+    from .host.describe import describe
+
+    context = Context(parameters["context"])
+    label = describe().label
+    answer = litmus_stores.flip(parameters["api"], context, parameters["updates"], label)
+    wanted = litmus_stores.expected(litmus_stores.FLIP, parameters["api"])
+    return _checked(answer, wanted)
+
+
+def measure_log(parameters: Mapping[str, Any]) -> Measured:
+    """Update a slot that logs under stores on this host; NotRunError when the host cannot."""
+    from .abi.policy import HostPolicy
+    from .host.describe import describe
+
+    host, context = describe(), Context(parameters["context"])
+    native = context in HostPolicy.of(host.module).native_contexts
+    path = "page tables" if native else "emulator"
+    api, held = parameters["api"], parameters["held"]
+    answer = litmus_stores.log(api, context, parameters["updates"], host.label, held=held)
+    wanted = litmus_stores.expected(litmus_stores.LOG, api, held=held, path=path)
+    return _checked(answer, wanted)
+
+
+def _checked(
+    answer: litmus_stores.Answer, wanted: Mapping[Check, litmus_stores.Expected]
+) -> Measured:
+    """Return an answer as a record keeps it, each word beside the one that was expected."""
+    result = {
+        check.value: {**_counts(verdict), "expected": wanted[check].word.value}
+        for check, verdict in answer.verdicts.items()
+    }
+    return Measured(result, answer.samples)
+
+
+def recall_checks(record: Record) -> dict[Check, Verdict]:
+    """Return the verdicts that a record of ``litmus_stores`` holds."""
+    host = host_label(record)
+    return {Check(name): _sampled(found, host) for name, found in record.result.items()}
+
+
+def _counts(verdict: Verdict) -> dict[str, Any]:
+    """Return what a record keeps of a sample; NotRunError when there was none."""
+    if verdict.word is Word.NOT_RUN:
+        raise NotRunError(verdict.reason)
+    return {
+        "word": verdict.word.value,
+        "hits": verdict.hits,
+        "trials": verdict.trials,
+        "opportunities": verdict.opportunities,
+    }
+
+
 def _race(
     name: str,
     api: str,
@@ -154,17 +227,7 @@ def measure_race(name: str, parameters: Mapping[str, Any]) -> Measured:
         parameters["api"],
         Context(parameters["context"]),
     )
-    verdict = run.verdict
-    if verdict.word is Word.NOT_RUN:
-        raise NotRunError(verdict.reason)
-    result = {
-        "word": verdict.word.value,
-        "hits": verdict.hits,
-        "trials": verdict.trials,
-        "opportunities": verdict.opportunities,
-        "exits": dict(run.exits),
-    }
-    return Measured(result, run.samples)
+    return Measured({**_counts(run.verdict), "exits": dict(run.exits)}, run.samples)
 
 
 def recall(record: Record) -> Run:

@@ -1,12 +1,20 @@
 import pytest
 
-from memslotlib import evidence, experiments
+from memslotlib import evidence, experiments, litmus_stores
 from memslotlib.errors import NotRunError
 from memslotlib.evidence import Record
-from memslotlib.experiments import Experiment, Measured, host_label, recall
+from memslotlib.experiments import (
+    Experiment,
+    Measured,
+    host_label,
+    recall,
+    recall_checks,
+)
+from memslotlib.host.describe import describe
 from memslotlib.interface import Context
+from memslotlib.litmus_stores import Check
 from memslotlib.provenance import Provenance, code_digest
-from memslotlib.verdict import Word
+from memslotlib.verdict import Verdict, Word
 
 ALL = experiments.experiments()
 
@@ -91,6 +99,53 @@ def test_a_recalled_not_seen_tells_its_bound_and_a_seen_has_none():
         "SEEN 1 of 10,000",
         "",
     )
+
+
+def test_every_check_is_recorded_beside_what_was_expected_and_recalled(tmp_path):
+    verdict = Verdict.not_seen(120, opportunities=9, host="h")
+    seen = Verdict.seen(3, 120, host="h", opportunities=8)
+    answer = litmus_stores.Answer({Check.I2: verdict, Check.I3B: seen}, {"after": [9]})
+    wanted = litmus_stores.expected(litmus_stores.FLIP, "mmap")
+
+    measured = experiments._checked(answer, wanted)
+    made = Experiment("x", {}, "x.jsonl", ("memslotlib.verdict",), lambda _: measured)
+    made.record(tmp_path)
+    (record,) = evidence.read(tmp_path / "x.jsonl")
+
+    assert record.result["I3b"]["expected"] == "NOT SEEN"
+    assert record.result["I3b"]["word"] == "SEEN"
+    again = recall_checks(record)
+    assert {check: one.text for check, one in again.items()} == {
+        Check.I2: "NOT SEEN in 120",
+        Check.I3B: "SEEN 3 of 120",
+    }
+    assert again[Check.I2].bound == verdict.bound
+
+
+def test_a_check_without_enough_trials_leaves_no_record():
+    answer = litmus_stores.Answer({Check.I2: Verdict.not_run("only 3 trials")}, {})
+
+    with pytest.raises(NotRunError, match="only 3 trials"):
+        experiments._checked(answer, litmus_stores.expected(litmus_stores.FLIP, "today"))
+
+
+@pytest.mark.needs_kvm
+@pytest.mark.parametrize(("api", "held"), [("today", True), ("move", True), ("none", False)])
+@pytest.mark.parametrize("context", ["long64", "long64-cpl3"])
+def test_this_host_shows_of_the_dirty_log_what_is_expected(api, held, context):
+    given = {"api": api, "context": context, "held": held, "updates": 4}
+    try:
+        result = dict(experiments.measure_log(given).result)
+    except NotRunError as error:
+        pytest.skip(str(error))
+
+    assert len(result) == (4 if held else 1)
+    if not describe().out_of_tree:
+        # Expected of shadow paging alone: two-dimensional paging need not fault.
+        result.pop("lands, protected", None)
+    assert {name: one["word"] for name, one in result.items()} == {
+        name: one["expected"] for name, one in result.items()
+    }
 
 
 @pytest.mark.needs_kvm

@@ -173,3 +173,13 @@ def test_an_event_that_the_world_does_not_ask_for_is_not_noted():
     happened(stage.m, stage.world, "an access gets to memory")
 
     assert stage.failed == []
+
+
+def test_a_page_of_neither_layout_is_no_mix():
+    stage = staged(FLIP, mix=True)
+    m, w, v = stage.m, stage.world, stage.world.cpu[0]
+
+    met_page(m, w, v, LOAD, "B")
+    met_page(m, w, v, Access("load", 1), "C")
+
+    assert stage.failed == []

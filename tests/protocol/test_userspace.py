@@ -114,3 +114,13 @@ def test_a_log_without_writes_is_empty_and_right():
 
     assert settled(stage) == []
     assert stage.dirty(OLD) == frozenset()
+
+
+def test_what_was_fetched_once_is_clean_until_it_is_touched_again():
+    stage = staged(LOGGED, *get_dirty_log(LOG))
+    stage.access(STORE)
+    assert list(stage.m.touched) == [True, False]
+
+    stage.run(stage.update())
+
+    assert list(stage.m.touched) == [False, False]

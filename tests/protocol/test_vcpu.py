@@ -265,3 +265,32 @@ def test_a_lock_of_an_updater_keeps_no_vcpu_waiting():
     stage.run(stage.update())
 
     assert stage.access(LOAD) == Outcome("memory", "A")
+
+
+def test_a_fault_for_reading_takes_no_write_access_away_that_another_one_gave():
+    stage = staged(Change((replace(OLD, log=True),), ()))
+    reader, writer = stage.accessing(LOAD, 0), stage.accessing(STORE, 1)
+    until(reader, "fault: found old")
+    until(writer, "map old's page")
+
+    until(reader, "map old's page")
+
+    assert stage.m.spte[0] == AW
+
+
+def test_each_frame_of_a_huge_page_is_accounted_in_its_own_metadata():
+    stage = staged(Change((replace(OLD, arch=("one", "two")),), ()), huge=(0, 1))
+
+    stage.access(LOAD)
+
+    assert list(stage.m.owner) == ["one", "two"]
+
+
+def test_changing_the_address_space_leaves_the_guest_without_smram_too():
+    stage = staged(Change((OLD, Slot("smm", 0, 1, as_id=1)), ()))
+    v = stage.world.cpu[0]
+    stage.access(LOAD)
+
+    stage.run(stage.start(switch_space.function, stage.world, v))
+
+    assert (stage.m.smm[v], stage.m.mode[v]) == (True, "out")

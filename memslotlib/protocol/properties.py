@@ -133,7 +133,7 @@ PROPERTIES: Mapping[str, Stated] = {one.id: one for one in _ALL}
 
 
 def stated(identity: str) -> Stated:
-    r"""Return a property by its id.
+    """Return a property by its id.
 
     >>> stated("I3a").name
     'I3a no hole where the page stays'

@@ -101,11 +101,20 @@ def exchanged(monkeypatch):
     return install
 
 
+def a_lap(how):
+    """The first lap of a run in which the guest stored inside the exchange and after it."""
+    for _ in range(30):
+        with flips._stage(BACKINGS, how, CPL3, flips.PACES[CPL3], None) as stage:
+            lap = stage.lap()
+        if lap.overlapped:
+            return lap
+    return pytest.skip("the host was too busy for one lap to outlast its exchange")
+
+
 @pytest.mark.needs_kvm
 def test_an_exchange_that_does_nothing_is_found_to_leave_stores_in_the_old_backing(exchanged):
     exchanged(lambda stage: (lambda: None,))
-    with flips._stage(BACKINGS, How.MMAP, CPL3, flips.PACES[CPL3], None) as stage:
-        lap = stage.lap()
+    lap = a_lap(How.MMAP)
 
     assert lap.stale == lap.stale_first == lap.after > 0
     assert lap.nowhere == lap.twice == lap.mmio == 0
@@ -116,8 +125,7 @@ def test_an_exchange_for_a_third_backing_is_found_to_lose_stores(exchanged):
     third = 0x2101_0000_0000
     size = BACKINGS.size_bytes
     exchanged(lambda stage: (lambda: stage.vm.remap(HVA, size, third),))
-    with flips._stage(BACKINGS, How.MMAP, CPL3, flips.PACES[CPL3], None) as stage:
-        lap = stage.lap()
+    lap = a_lap(How.MMAP)
 
     assert lap.nowhere >= lap.after > 0
     assert lap.stale == 0
@@ -126,8 +134,7 @@ def test_an_exchange_for_a_third_backing_is_found_to_lose_stores(exchanged):
 @pytest.mark.needs_kvm
 def test_a_slot_that_stays_deleted_is_found_to_have_a_hole_afterwards(exchanged):
     exchanged(lambda stage: (lambda: stage.vm.set_user_memory_region(1, 0, 0, 0, 0),))
-    with flips._stage(BACKINGS, How.TODAY, CPL3, flips.PACES[CPL3], None) as stage:
-        lap = stage.lap()
+    lap = a_lap(How.TODAY)
 
     assert lap.late_mmio == lap.after > 0
     assert lap.nowhere == lap.stale == 0

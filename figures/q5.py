@@ -20,7 +20,7 @@ from memslotlib.verdict import Word
 from memslotlib.views.prose import Said, say
 from memslotlib.views.tables import Cell, Table
 
-from .verdicts import Recorded, holding, recorded, violating
+from .verdicts import Recorded, listed, recorded, violating
 
 _UNRECORDED = (
     "**In one line: NOT RUN.** Nothing is recorded; `memslots claims --record` records it."
@@ -116,6 +116,11 @@ def history() -> Table:
 
 def sound(records: Mapping[str, Recorded]) -> str:
     """Return the APIs for which every claim about a new page holds."""
-    lists = [holding(f"Q5.{n}", records).replace(" and ", "; ").split("; ") for n in range(1, 6)]
-    common = [title for title in lists[0] if all(title in one for one in lists)]
-    return " and ".join(common) or "none"
+    keys = [
+        {cell.api for cell in records[f"Q5.{n}"].cells if cell.word == Word.HOLDS.value}
+        for n in range(1, 6)
+        if f"Q5.{n}" in records
+    ]
+    return listed(
+        api.title for api in APIS.values() if keys and all(api.key in one for one in keys)
+    )

@@ -100,10 +100,15 @@ def _listed(identity: str, records: Mapping[str, Recorded], word: Word) -> str:
     if identity not in records:
         return Word.NOT_RUN.value
     keys = [cell.api for cell in records[identity].cells if cell.word == word.value]
-    titles = [APIS[key].title for key in dict.fromkeys(keys)]
-    if not titles:
+    return listed(APIS[key].title for key in dict.fromkeys(keys))
+
+
+def listed(titles: Iterable[str]) -> str:
+    """Return titles as a list in a sentence, each set off from the commas of the others."""
+    names = [f"*{title}*" for title in titles]
+    if not names:
         return "none"
-    return " and ".join(filter(None, ["; ".join(titles[:-1]), titles[-1]]))
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _cell(cell: Checked | None, is_stale: bool) -> Cell:

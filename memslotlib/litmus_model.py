@@ -7,13 +7,15 @@ cannot do, or a property does not ask of a change, DOES NOT APPLY.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from .check import Bounds, Result, explore
+from .check import Bounds, Model, Result, explore
 from .errors import MemslotError
+from .protocol import failures
 from .protocol.apis import APIS, Api
-from .protocol.model import model, properties
+from .protocol.failures import FAILING
+from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import stated
 from .protocol.scenes import SCENES, Scene
@@ -27,6 +29,8 @@ POLICIES = {
     "x86-before-5.13": X86_BEFORE_5_13,
     "arm64": ARM64,
 }
+#: Every scene, also those in which updates fail.
+ALL_SCENES: Mapping[str, Scene] = {**SCENES, **FAILING}
 #: A search that comes to so many states is cut, and says UNDETERMINED.
 STATES_MAX = 100_000_000
 
@@ -47,9 +51,9 @@ def scene(name: str) -> Scene:
     Traceback (most recent call last):
     memslotlib.litmus_model.UnknownSceneError: no scene 'hva-flop+store'; there are split+load, ...
     """
-    if name not in SCENES:
-        raise UnknownSceneError(f"no scene {name!r}; there are {', '.join(SCENES)}")
-    return SCENES[name]
+    if name not in ALL_SCENES:
+        raise UnknownSceneError(f"no scene {name!r}; there are {', '.join(ALL_SCENES)}")
+    return ALL_SCENES[name]
 
 
 def api(key: str) -> Api:
@@ -126,19 +130,33 @@ def mutant(world: World, text: str) -> World:
 
     "without STEP" leaves out the first step whose text begins so; "without every STEP" all of them;
     "without the last STEP" the last one; "STEP earlier" exchanges its first with the one before.
+    "fails after STEP" is an update that fails later than it does, after the first such step of its
+    success, and undoes nothing. Of several programs those are changed that have the step.
 
-    Raises UnknownSceneError when the program has no such step.
+    Raises UnknownSceneError when no program has such a step.
     """
-    (program,) = world.programs
-    return world.mutated(_mutated(program, text))
+    whole = world.origin if text.startswith("fails after ") else world.programs
+    changed = [_mutated(one, text) for one in whole if _found(one, text)]
+    if not changed:
+        raise UnknownSceneError(f"{whole[-1]} has no step {_step(text)!r}:\n{whole[-1].text}")
+    name = f"{world.name}, {text}"
+    origin = (*world.origin, *world.programs)
+    return replace(world, name=name, programs=tuple(changed), origin=origin)
+
+
+def _step(text: str) -> str:
+    step = text.removeprefix("without ").removeprefix("every ").removeprefix("fails after ")
+    return step.removeprefix("the last ").removesuffix(" earlier")
+
+
+def _found(program: Program, text: str) -> list[int]:
+    return [n for n, op in enumerate(program) if str(op).startswith(_step(text))]
 
 
 def _mutated(program: Program, text: str) -> Program:
-    step = text.removeprefix("without ").removeprefix("every ").removeprefix("the last ")
-    step = step.removesuffix(" earlier")
-    found = [n for n, op in enumerate(program) if str(op).startswith(step)]
-    if not found:
-        raise UnknownSceneError(f"{program.name} has no step {step!r}:\n{program.text}")
+    found, step = _found(program, text), _step(text)
+    if text.startswith("fails after "):
+        return failures.late(program, found[-1] if "the last" in text else found[0])
     if text.endswith(" earlier"):
         return program.swapped(found[0] - 1)
     if text.startswith("without every "):
@@ -156,11 +174,15 @@ def broken_by(scene: Scene, api: Api, policy: Policy, text: str) -> tuple[str, .
 def asked(scene: Scene) -> Iterator[str]:
     """Yield the ids of the properties that a scene asks, in order."""
     world = scene.world(next(one for one in APIS.values() if not scene.refusal(one)))
-    for one in properties(world):
+    for one in _model(world).properties:
         identity = one.name.split()[0]
         if identity.startswith("I") and identity[1:2].isdigit():
             yield identity
 
 
 def _explored(world: World, traces: bool) -> Result:
-    return explore(model(world), traces=traces, bounds=Bounds(states=STATES_MAX))
+    return explore(_model(world), traces=traces, bounds=Bounds(states=STATES_MAX))
+
+
+def _model(world: World) -> Model:
+    return failures.model(world) if failures.fails(world) else model(world)

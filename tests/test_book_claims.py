@@ -2,11 +2,13 @@
 
 import pytest
 
-from memslotlib import litmus
+from memslotlib import litmus, recheck
 from memslotlib.abi import SimVm
 from memslotlib.claims import load
+from memslotlib.evidence import DATA, read
 from memslotlib.interface import Context
 from memslotlib.litmus import BoundaryRunner, Property
+from memslotlib.protocol.apis import APIS
 from memslotlib.provenance import ROOT
 
 CLAIMS = load(ROOT / "book" / "claims")
@@ -16,6 +18,7 @@ CELLS = [
     for one in claim.expect
     for context in claim.contexts
 ]
+MODELLED = [claim for claim in CLAIMS.values() if claim.is_modelled]
 
 
 def test_there_are_claims_and_each_has_a_box_in_its_chapter():
@@ -32,3 +35,23 @@ def test_the_model_says_the_word_that_was_expected(claim, api, context):
     run = BoundaryRunner(SimVm).run(litmus.get(claim.litmus), Property(claim.keeps), api, context)
 
     assert run.verdict.word is claim.expected(api).model
+
+
+@pytest.mark.parametrize("claim", MODELLED, ids=lambda claim: claim.id)
+def test_every_interleaving_says_what_was_expected_and_the_mutants_flip_it(claim):
+    cells = list(recheck.check(claim))
+
+    assert cells
+    assert [cell.line for cell in cells if not cell.is_as_expected] == []
+
+
+def test_every_claim_of_the_model_has_a_word_for_every_api():
+    for claim in MODELLED:
+        assert {one.api for one in claim.expect} == set(APIS), claim.id
+
+
+def test_what_is_recorded_of_the_model_is_what_the_claims_expect():
+    newest = {made.experiment: made for made in read(DATA / recheck.FILE)}
+    for claim in MODELLED:
+        cells = recheck.cells(newest[f"claim-{claim.id}"])
+        assert [cell.line for cell in cells if not cell.is_as_expected] == []

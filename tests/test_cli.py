@@ -1,6 +1,6 @@
 import pytest
 
-from memslotlib import cli, evidence, experiments
+from memslotlib import cli, evidence, experiments, recheck
 from memslotlib.errors import NotRunError
 from memslotlib.experiments import Experiment, Measured
 
@@ -98,3 +98,47 @@ def test_an_unknown_litmus_test_is_refused_with_the_choices(capsys):
         cli.main(["run", "delete-create+jump"])
     assert caught.value.code == 2
     assert "delete-create+fetch" in capsys.readouterr().err
+
+
+def test_a_scene_runs_on_the_model_and_shows_the_trace_of_what_breaks(capsys):
+    assert cli.main(["run", "split+load"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("split+load, today: ")
+    assert "VIOLATED      never: I3a no hole where the page stays" in told
+    assert "<-- BREAKS I3a" in told
+    assert "replay " in told
+
+
+def test_what_an_api_cannot_do_is_told_and_is_no_failure(capsys):
+    assert cli.main(["run", "split+load", "--api", "move"]) == 0
+    assert capsys.readouterr().out.startswith("model: DOES NOT APPLY: a move neither")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "split+load", "--api", "batch"], "no API 'batch'; there are today"),
+        (["run", "delete-create+load", "--api", "batch"], "no API 'batch'; it knows today"),
+        (["claims", "--check", "Q9.1"], "no claim is called Q9.1"),
+    ],
+)
+def test_an_unknown_api_or_claim_lists_what_there_is(arguments, said, capsys):
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_claims_are_run_again_and_the_exit_status_tells(capsys, monkeypatch):
+    assert cli.main(["claims", "--check", "q0.1", "Q4.6"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1].endswith(" 0 not as expected")
+    assert any(line.startswith("ok   Q4.6 wholesale-swap on x86: VIOLATED") for line in told)
+
+    monkeypatch.setattr(recheck.Checked, "is_as_expected", False)
+    assert cli.main(["claims", "--check", "Q0.1"]) == 1
+
+
+def test_recording_claims_writes_a_record_for_each_that_the_model_decides(tmp_path, capsys):
+    assert cli.main(["claims", "--record", "Q0.1", "Q4.6", "--into", str(tmp_path)]) == 0
+    (made,) = evidence.read(tmp_path / recheck.FILE)
+    assert made.experiment == "claim-Q4.6"
+    assert f"Q4.6: {len(recheck.cells(made))} cells recorded" in capsys.readouterr().out

@@ -1,0 +1,132 @@
+"""The tables of what the model says: cells, steps, stale marks, lists in sentences."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from figures import q4, q5, verdicts
+from memslotlib.evidence import Record
+from memslotlib.provenance import Provenance
+from memslotlib.recheck import Checked
+from memslotlib.views.prose import Said
+
+HOST = {"kernel": "6.12.1", "module": "kvm_amd", "out_of_tree": False}
+MADE = Provenance("c0ffee", False, "0.1.0", "2026-01-02T03:04:05+00:00", "3.11", "native", HOST)
+
+ROWS = [
+    ("delete and create", "VIOLATED in 13"),
+    ("MOVE", "DOES NOT APPLY"),
+    ("flags only", ""),
+    ("pause all, as QEMU's inhibit", "HOLDS"),
+]
+
+
+def cell(api, word, steps=-1, **more):
+    return Checked("Q4.1", api, "x86", word, word, word, states=9, depth=3, steps=steps, **more)
+
+
+CELLS = (
+    cell("today", "VIOLATED", 13, lines_ran=5, lines=7),
+    cell("pause", "HOLDS", mutant="without pause", broken=("I3a",)),
+    cell("move", "DOES NOT APPLY"),
+)
+
+
+def record(identity="Q4.1", code="c0de"):
+    rows = [asdict(one) for one in CELLS]
+    return Record(f"claim-{identity}", {}, {"cells": rows}, MADE, code)
+
+
+@pytest.fixture
+def found(monkeypatch):
+    monkeypatch.setattr(verdicts, "code_digest", lambda *_: "c0de")
+    return verdicts.recorded("Q4", [record(code="0ld"), record()])
+
+
+def test_the_newest_record_of_each_claim_is_taken(found):
+    assert list(found) == ["Q4.1"]
+    assert not found["Q4.1"].is_stale
+    assert found["Q4.1"].cells == CELLS
+
+
+def test_a_row_for_each_api_and_a_column_for_each_claim(found):
+    table = verdicts.table("Q4", found)
+
+    assert table.columns == ("API", "Q4.1")
+    assert [(api, one.text) for api, one in table.rows[:4]] == ROWS
+    assert "verdict violated" in table.html
+
+
+def test_a_stale_verdict_is_marked(found):
+    old = {"Q4.1": replace(found["Q4.1"], is_stale=True)}
+
+    assert "VIOLATED in 13 (stale)" in verdicts.table("Q4", old).html
+    assert "**some are stale" in verdicts.source("Q4", old).text
+
+
+def test_the_details_leave_out_what_does_not_apply(found):
+    rows = verdicts.details("Q4", found).rows
+
+    assert [row[1] for row in rows] == ["today", "pause"]
+    assert rows[0][4:] == (9, 3, "5 of 7", "")
+    assert rows[1][-1] == "without pause"
+
+
+def test_the_source_names_commit_date_and_command(found):
+    assert verdicts.source("Q4", found).text == (
+        "Every interleaving within the bound, recorded at `c0ffee` on 2026-01-02 with Python 3.11. "
+        "Again: `memslots claims --check Q4`."
+    )
+
+
+def test_lists_of_a_sentence_name_the_apis(found):
+    assert verdicts.holding("Q4.1", found) == "*pause all, as QEMU's inhibit*"
+    assert verdicts.violating("Q4.1", found) == "*delete and create*"
+    assert verdicts.violating("Q4.9", found) == "NOT RUN"
+
+
+@pytest.mark.parametrize("show", [verdicts.table, verdicts.details, verdicts.source])
+def test_without_records_it_says_what_records_them(show):
+    assert show("Q4", {}) == Said("Nothing is recorded; `memslots claims --record` records it.")
+
+
+def test_the_answers_say_not_run_without_records():
+    assert "NOT RUN" in q4.answer({}).text
+    assert "NOT RUN" in q5.answer({}).text
+
+
+def test_the_recorded_answers_name_who_is_sound():
+    assert "*grow, truncate, split, merge*" in q4.answer().text
+    assert q5.answer().text.endswith(
+        "only: *pause all, as QEMU's inhibit* and *KVM_MEM_DISABLED / USER_EXIT*."
+    )
+
+
+def test_the_orders_are_counted_and_none_is_sound():
+    rows = q5.orders().rows
+
+    assert rows[-1][0] == 1260
+    assert sum(count for count, _ in rows[:-1]) == 1260
+    assert all("I" in str(names) for _, names in rows[:-1])
+
+
+def test_without_a_record_the_orders_are_not_run():
+    assert "NOT RUN" in q5.orders([]).text
+
+
+def test_each_step_of_the_smallest_protocol_has_what_breaks_without_it():
+    rows = {str(step): told for _, step, told in q5.justified("user-exit").rows}
+
+    assert rows["await kicked"].startswith("I2 in ")
+    assert rows["free old"] == "nothing: a leak, which is no property here"
+    assert not any(told == "nothing, in this scene" for told in rows.values())
+
+
+def test_each_bug_of_the_past_is_found_before_its_fix_and_not_after():
+    rows = q5.history().rows
+
+    assert len(rows) >= 5
+    for _, _, breaks, before, after in rows:
+        assert breaks
+        assert before.text.startswith("VIOLATED in ")
+        assert after.text == "HOLDS"

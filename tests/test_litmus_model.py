@@ -1,0 +1,128 @@
+"""The runner that puts scenes to the model: words, refusals, policies, mutants."""
+
+import pytest
+
+from memslotlib.litmus_model import (
+    ModelRunner,
+    UnknownSceneError,
+    api,
+    asked,
+    broken_by,
+    explored,
+    mutant,
+    scene,
+)
+from memslotlib.protocol.world import ARM64, X86, X86_SLOT_ZAP
+from memslotlib.verdict import Word
+
+
+def test_a_hole_is_violated_and_its_trace_ends_where_the_fault_finds_no_slot():
+    run = explored("split+load", "today", traces=True)
+
+    assert run.verdict("I3a").word is Word.VIOLATED
+    assert run.result.trace("I3a no hole where the page stays").steps[-1].label.endswith("no slot")
+    assert run.violated == ("I3a",)
+
+
+def test_what_an_api_cannot_do_does_not_apply_and_says_why():
+    run = explored("split+load", "move")
+
+    assert run.result is None
+    assert run.verdict("I3a").text == "DOES NOT APPLY"
+    assert "neither adds a slot" in run.verdict("I3a").reason
+
+
+def test_a_property_that_a_scene_does_not_ask_does_not_apply():
+    verdict = explored("split+load", "today").verdict("I4b")
+
+    assert (verdict.word, verdict.reason) == (Word.DOES_NOT_APPLY, "split+load does not ask I4b")
+
+
+def test_the_policy_decides_whether_invalid_protects():
+    assert explored("split+load", "rfc-intended").verdict("I3a").word is Word.HOLDS
+    for policy in ("arm64", "x86-before-5.13"):
+        assert explored("split+load", "rfc-intended", policy).verdict("I3a").word is Word.VIOLATED
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("without publish", ["publish 0"]),
+        ("without the last publish", ["publish 0"]),
+        ("without every publish", ["publish 0"] * 4),
+    ],
+)
+def test_a_mutant_is_named_by_the_step_that_it_leaves_out(text, gone):
+    world = scene("split+load").world(api("today"))
+    (before,) = world.programs
+    (after,) = mutant(world, text).programs
+
+    left_out = [str(op) for op in before]
+    for op in after:
+        left_out.remove(str(op))
+    assert left_out == gone
+
+
+def test_the_first_and_the_last_are_different_mutants():
+    world = scene("split+load").world(api("today"))
+    first = [str(op) for op in mutant(world, "without publish").programs[0]]
+    last = [str(op) for op in mutant(world, "without the last publish").programs[0]]
+
+    assert first.index("publish 0") > last.index("publish 0")
+
+
+def test_a_step_earlier_changes_place_with_the_one_before():
+    world = scene("split+load").world(api("today"))
+    (program,) = mutant(world, "zap all earlier").programs
+    names = [str(op) for op in program]
+
+    assert names[names.index("zap all") + 1] == "end grace period"
+
+
+def test_a_mutant_of_a_step_that_is_not_there_shows_the_program():
+    with pytest.raises(UnknownSceneError, match=r"no step 'kick'(?s:.*)take slots lock"):
+        mutant(scene("split+load").world(api("today")), "without kick")
+
+
+def test_what_a_mutant_breaks_is_told_by_ids():
+    broken = broken_by(
+        scene("hva-flip+store"), api("today"), X86_SLOT_ZAP, "without every zap slot"
+    )
+
+    assert {"I2", "I4b", "I12"} <= set(broken)
+
+
+def test_one_access_more_or_another_number_of_vcpus_is_another_bound():
+    base = ModelRunner().run(scene("split+load"), api("pause")).result
+    more = ModelRunner(more=1).run(scene("split+load"), api("pause")).result
+    single = ModelRunner(vcpus=1).run(scene("split+load"), api("pause")).result
+
+    assert single.states < base.states < more.states
+    assert base.ok
+    assert more.ok
+    assert single.ok
+
+
+def test_a_scene_tells_which_properties_it_asks():
+    assert set(asked(scene("split+load"))) == {"I1", "I2", "I3a", "I7", "I8", "I10", "I12"}
+    assert {"I4a", "I4a'", "I4b", "I3b"} <= set(asked(scene("hva-flip+store")))
+    assert {"I13", "I13'"} <= set(asked(scene("batch-2as+smi")))
+    assert {"I5", "I5'"} <= set(asked(scene("split-logged+store")))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: scene("hva-flop"), "no scene 'hva-flop'; there are split"),
+        (lambda: api("batch"), "no API 'batch'; there are today, move"),
+        (lambda: explored("split+load", "today", "mips"), "no policy 'mips'; there are x86"),
+    ],
+)
+def test_an_unknown_name_lists_what_there_is(call, said):
+    with pytest.raises(UnknownSceneError, match=said):
+        call()
+
+
+def test_policies_differ_in_what_a_fault_on_invalid_and_a_zap_do():
+    assert (X86.retries, X86.zaps_all) == (True, True)
+    assert (ARM64.retries, ARM64.zaps_all) == (False, False)

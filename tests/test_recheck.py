@@ -1,0 +1,82 @@
+"""Claims run again: cells, mutants, records; and that a wrong expectation is told."""
+
+from dataclasses import replace
+
+import pytest
+
+from memslotlib import recheck
+from memslotlib.claims import load
+from memslotlib.protocol.grammar import orders
+from memslotlib.protocol.scenes import FLIP
+from memslotlib.provenance import ROOT
+from memslotlib.verdict import Word
+
+CLAIMS = load(ROOT / "book" / "claims")
+SMALL = CLAIMS["Q4.6"]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return recheck.record(SMALL)
+
+
+def test_each_cell_says_what_its_search_rests_on(made):
+    cells = {cell.api: cell for cell in recheck.cells(made)}
+
+    assert set(cells) == {one.api for one in SMALL.expect}
+    swap = cells["wholesale-swap"]
+    assert (swap.word, swap.is_as_expected) == ("VIOLATED", True)
+    assert swap.steps > 0
+    assert swap.states > 100_000
+    assert 0 < swap.lines_ran <= swap.lines
+    assert swap.events["an access gets to memory"] > 0
+    assert cells["move"].word == "DOES NOT APPLY"
+    assert cells["move"].states == 0
+
+
+def test_a_cell_that_holds_names_the_mutant_that_breaks_it(made):
+    for cell in recheck.cells(made):
+        if cell.word == Word.HOLDS.value:
+            assert cell.mutant
+            assert SMALL.keeps in cell.broken
+            assert cell.line.startswith("ok   Q4.6")
+
+
+def test_a_record_names_claim_test_and_property_and_the_code(made):
+    assert made.experiment == "claim-Q4.6"
+    assert made.parameters == {"litmus": "two-slots+load", "property": "I13'"}
+    assert len(made.code) == 16
+
+
+def test_a_wrong_expectation_fails_and_says_both_words():
+    (holding,) = [one for one in SMALL.expect if one.api == "wholesale-block"]
+    wrong = replace(SMALL, expect=(replace(holding, model=Word.VIOLATED),))
+
+    (cell,) = recheck.check(wrong)
+
+    assert not cell.is_as_expected
+    assert cell.line.startswith("FAIL Q4.6 wholesale-block on x86: HOLDS, expected VIOLATED")
+
+
+def test_a_mutant_that_breaks_nothing_fails_the_cell():
+    (holding,) = [one for one in SMALL.expect if one.api == "wholesale-block"]
+    wrong = replace(SMALL, expect=(replace(holding, mutant="without free"),))
+
+    (cell,) = recheck.check(wrong)
+
+    assert not cell.is_as_expected
+    assert cell.line.endswith("the mutant 'without free' does not break it")
+
+
+def test_claims_of_whole_ioctls_run_on_the_simulator():
+    cells = list(recheck.check(CLAIMS["Q0.1"]))
+
+    assert {cell.where for cell in cells} == set(CLAIMS["Q0.1"].contexts)
+    assert all(cell.is_as_expected for cell in cells)
+
+
+def test_an_order_without_a_quiescent_period_is_no_sound_one():
+    programs = list(orders(FLIP))
+
+    for program in programs[:: len(programs) // 12]:
+        assert set(recheck.ordered(program).violated) - {"I12"}, program.name

@@ -1,0 +1,135 @@
+"""Host and model held against each other: what a kernel showed has to be possible in the model.
+
+A model that HOLDS where a kernel showed the opposite is *unsound*, and whatever it proves is worth
+nothing. The other way round is no contradiction: what the model allows and no host showed is
+listed, with the reason why it was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import MemslotError
+from .evidence import DATA, Record, read
+from .experiments import recall, recall_checks
+from .litmus_model import explored
+from .litmus_stores import Check
+from .verdict import Verdict, Word
+
+
+class UnsoundModelError(MemslotError):
+    """A kernel showed what the model excludes; the text names both."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An experiment of the host, and what the model says of the same.
+
+    ``parameters`` are those that the record must have; ``check`` is which of its verdicts is meant,
+    if it has several. ``unseen`` is why a host may not show what the model allows.
+    """
+
+    file: str
+    experiment: str
+    parameters: Mapping[str, Any]
+    scene: str
+    api: str
+    keeps: str
+    check: Check | None = None
+    unseen: str = ""
+
+    @property
+    def title(self) -> str:
+        """The experiment and its parameters, as a table names them."""
+        how = [
+            ("held" if value else "not held") if name == "held" else str(value)
+            for name, value in self.parameters.items()
+        ]
+        return " ".join([self.experiment, *how, *([self.check.value] if self.check else [])])
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A pair with both verdicts."""
+
+    pair: Pair
+    host: Verdict
+    model: Verdict
+    provenance: str = field(default="", compare=False)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the model allows what the host showed."""
+        return self.host.word is not Word.SEEN or self.model.word is Word.VIOLATED
+
+    @property
+    def said(self) -> str:
+        """What the comparison comes to, in a few words."""
+        if self.host.word is Word.SEEN:
+            return "seen, and allowed" if self.is_sound else "MODEL UNSOUND"
+        if self.model.word is Word.VIOLATED:
+            return f"allowed, not seen: {self.pair.unseen or 'no reason is known'}"
+        return "not allowed, not seen"
+
+
+_NATIVE, _EMULATED = "long64-cpl3", "long64"
+
+
+def _pairs() -> Iterator[Pair]:
+    for access in ("load", "store", "fetch"):
+        name = f"delete-create+{access}"
+        hole = {"api": "today", "method": "rendezvous"}
+        yield Pair("q0.jsonl", name, {**hole, "context": _NATIVE}, "split+load", "today", "I3a")
+        yield Pair(
+            "q0.jsonl", name, {**hole, "context": _EMULATED}, "split+emulator", "today", "I3a"
+        )
+        move = {"api": "move", "method": "overlap"}
+        yield Pair("q4.jsonl", name, {**move, "context": _NATIVE}, "move+load", "move", "I3b")
+        yield Pair("q0.jsonl", name, {**move, "context": _EMULATED}, "move+emulator", "move", "I3b")
+    for context, scene in ((_NATIVE, "hva-flip+store"), (_EMULATED, "hva-flip+emulator")):
+        for check in (Check.I2, Check.I3B, Check.I4B):
+            where = {"api": "today", "context": context}
+            yield Pair("q5.jsonl", "hva-flip+store", where, scene, "today", check.value, check)
+    for held in (False, True):
+        logged: dict[str, Any] = {"api": "today", "context": _NATIVE, "held": held}
+        yield Pair(
+            "q6.jsonl", "dirty-log+store", logged, "truncate-logged+store", "today", "I5", Check.I5
+        )
+
+
+#: What is compared.
+PAIRS = tuple(_pairs())
+
+
+def compare(records: Mapping[str, list[Record]] | None = None) -> list[Compared]:
+    """Hold every pair's newest record against the model; a pair without a record is NOT RUN."""
+    files = {pair.file for pair in PAIRS}
+    found = {file: read(DATA / file) for file in files} if records is None else records
+    return [_compared(pair, found.get(pair.file, [])) for pair in PAIRS]
+
+
+def assert_sound(compared: list[Compared]) -> None:
+    """Raise UnsoundModelError when a host showed what the model excludes."""
+    for one in compared:
+        if not one.is_sound:
+            raise UnsoundModelError(
+                f"{one.pair.title}: {one.host.text} on {one.host.host}, but the model says "
+                f"{one.model.text} of {one.pair.keeps} in {one.pair.scene} with {one.pair.api}"
+            )
+
+
+def _compared(pair: Pair, records: list[Record]) -> Compared:
+    model = explored(pair.scene, pair.api).verdict(pair.keeps)
+    fitting = [one for one in records if _fits(pair, one)]
+    if not fitting:
+        return Compared(pair, Verdict.not_run("nothing is recorded"), model)
+    newest = fitting[-1]
+    host = recall_checks(newest)[pair.check] if pair.check else recall(newest).verdict
+    return Compared(pair, host, model, newest.provenance.commit)
+
+
+def _fits(pair: Pair, record: Record) -> bool:
+    wanted = pair.parameters.items()
+    return record.experiment == pair.experiment and wanted <= dict(record.parameters).items()

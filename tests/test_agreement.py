@@ -1,0 +1,61 @@
+"""Host and model held against each other; and that a model that excludes what was seen is told."""
+
+from dataclasses import replace
+
+import pytest
+
+from memslotlib.agreement import PAIRS, Compared, UnsoundModelError, assert_sound, compare
+from memslotlib.litmus_model import scene
+from memslotlib.verdict import Verdict, Word
+
+SEEN = Verdict.seen(3, 5, host="demo", opportunities=9)
+NOT_SEEN = Verdict.not_seen(5, opportunities=9, host="demo")
+HOLDS = Verdict.holds(bound="all", states=7)
+VIOLATED = Verdict.violated(("a step",), bound="all", states=7)
+
+
+def test_what_was_recorded_is_possible_in_the_model():
+    found = compare()
+
+    assert_sound(found)
+    assert len(found) == len(PAIRS)
+    assert {one.host.word for one in found} == {Word.SEEN, Word.NOT_SEEN}
+
+
+def test_every_pair_names_a_scene_that_asks_its_property():
+    for one in compare({}):
+        assert scene(one.pair.scene)
+        assert one.model.word in (Word.HOLDS, Word.VIOLATED), one.pair.title
+        assert one.host.word is Word.NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "said"),
+    [
+        (SEEN, VIOLATED, "seen, and allowed"),
+        (SEEN, HOLDS, "MODEL UNSOUND"),
+        (NOT_SEEN, HOLDS, "not allowed, not seen"),
+        (NOT_SEEN, VIOLATED, "allowed, not seen: no reason is known"),
+    ],
+)
+def test_the_two_words_come_to(host, model, said):
+    assert Compared(PAIRS[0], host, model).said == said
+
+
+def test_what_the_model_allows_and_no_host_showed_has_its_reason():
+    pair = replace(PAIRS[0], unseen="the host has no SMM")
+
+    assert Compared(pair, NOT_SEEN, VIOLATED).said == "allowed, not seen: the host has no SMM"
+
+
+def test_a_model_that_excludes_what_was_seen_is_an_error_that_names_both():
+    with pytest.raises(
+        UnsoundModelError, match="SEEN 3 of 5 on demo, but the model says HOLDS"
+    ):
+        assert_sound([Compared(PAIRS[0], SEEN, HOLDS)])
+
+
+def test_titles_tell_pairs_apart():
+    titles = [pair.title for pair in PAIRS]
+
+    assert len(set(titles)) == len(titles)

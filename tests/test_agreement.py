@@ -49,9 +49,7 @@ def test_what_the_model_allows_and_no_host_showed_has_its_reason():
 
 
 def test_a_model_that_excludes_what_was_seen_is_an_error_that_names_both():
-    with pytest.raises(
-        UnsoundModelError, match="SEEN 3 of 5 on demo, but the model says HOLDS"
-    ):
+    with pytest.raises(UnsoundModelError, match="SEEN 3 of 5 on demo, but the model says HOLDS"):
         assert_sound([Compared(PAIRS[0], SEEN, HOLDS)])
 
 

@@ -13,7 +13,6 @@ from .errors import MemslotError, NotRunError
 from .interface import Context
 from .litmus import Property, Run, Runner
 from .protocol.properties import stated
-from .protocol.scenes import SCENES
 from .provenance import ROOT
 from .views.cpu_table import cpu_table
 
@@ -41,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run one litmus test on the simulator and on this host")
-    known = sorted({*litmus.TESTS, *SCENES})
+    known = sorted({*litmus.TESTS, *litmus_model.ALL_SCENES})
     run.add_argument("litmus", choices=known, metavar="LITMUS", help=", ".join(known))
     run.add_argument("--api", default="today", help="how the slots are changed")
     run.add_argument("--policy", default="x86", choices=sorted(litmus_model.POLICIES))
@@ -82,7 +81,7 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.litmus in SCENES:
+    if options.litmus in litmus_model.ALL_SCENES:
         return _run_scene(options)
     from .host.describe import describe
     from .litmus_host import HostRunner, Method

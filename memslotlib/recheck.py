@@ -19,6 +19,7 @@ from .protocol.apis import APIS
 from .protocol.grammar import orders
 from .protocol.model import model
 from .protocol.program import Program
+from .protocol.properties import stated
 from .protocol.scenes import FLIP, HUGE, SCENES
 from .protocol.world import X86_SLOT_ZAP, World, every
 from .provenance import code_digest, here_and_now
@@ -154,7 +155,8 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
     if one.mutant and mutants:
         broken = broken_by(scene(claim.litmus), api(one.api), POLICIES[policy], one.mutant)
     lines = [line for file in result.coverage.values() for line in file]
-    of_property = next(v for n, v in result.verdicts.items() if n.split()[0] == claim.keeps)
+    name = stated(claim.keeps).name
+    of_property = result.verdicts[name]
     changes: dict[str, Any] = {
         "bound": result.bound,
         "states": result.states,
@@ -169,7 +171,7 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
         },
         "mutant": one.mutant,
         "broken": broken,
-        "is_flipped": not (one.mutant and mutants) or claim.keeps in broken,
+        "is_flipped": not (one.mutant and mutants) or name.split()[0] in broken,
     }
     return Checked(**{**asdict(found), **changes})
 

@@ -22,17 +22,21 @@ class UnknownPropertyError(MemslotError, KeyError):
 
 @dataclass(frozen=True)
 class Stated:
-    """One property: its id, the short name that models use, and what it says exactly."""
+    """One property: its id, the short name that models use, and what it says exactly.
+
+    ``told_as`` is the property by which models tell it, where it is that of a special change.
+    """
 
     id: str
     short: str
     statement: str
     history: tuple[str, ...] = ("2026-11-28 first stated",)
+    told_as: str = ""
 
     @property
     def name(self) -> str:
         """What models, results and traces call it."""
-        return f"{self.id} {self.short}"
+        return PROPERTIES[self.told_as].name if self.told_as else f"{self.id} {self.short}"
 
 
 _ALL = (
@@ -102,6 +106,23 @@ _ALL = (
         "In no set of an address space do two slots hold the same frame.",
     ),
     Stated(
+        "I9a",
+        "a failed update leaves everything as it was",
+        "After an update that fails has returned, with what the kernel undoes and what userspace "
+        "can undo before a vCPU is able to see it, the active set of each address space holds the "
+        "same slots as before it, but for what they are called; so each frame maps what it mapped, "
+        "and no translation leads anywhere else.",
+        ("2026-11-29 first stated",),
+    ),
+    Stated(
+        "I9b",
+        "no hole while an update fails",
+        "While an update fails and afterwards, no access through a frame that had a page is told "
+        "that there is no memory: an update that fails changes nothing, and this is I3a of it.",
+        ("2026-11-29 first stated",),
+        told_as="I3a",
+    ),
+    Stated(
         "I10",
         "nobody waits for ever",
         "There is no state in which somebody is unfinished and nobody can go on. That somebody may "
@@ -140,7 +161,7 @@ def stated(identity: str) -> Stated:
     >>> stated("I3")
     Traceback (most recent call last):
     memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I3a, \
-I3b, I4a, I4a', I4b, I5, I5', I7, I8, I10, I12, I13, I13'
+I3b, I4a, I4a', I4b, I5, I5', I7, I8, I9a, I9b, I10, I12, I13, I13'
     """
     if identity not in PROPERTIES:
         known = ", ".join(PROPERTIES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from protocol.stage import FLIP, world
 
-from memslotlib.protocol import model
+from memslotlib.protocol import failures, model
 from memslotlib.protocol.properties import PROPERTIES, UnknownPropertyError, stated
 from memslotlib.protocol.slots import Change, Slot
 
@@ -13,6 +13,7 @@ from memslotlib.protocol.slots import Change, Slot
 def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_model():
     log = Change((Slot("log", 0, 1, log=True),), ())
     made = [*model.properties(world(FLIP, mix=True)), *model.properties(world(log))]
+    made += failures.model(world(FLIP)).properties
     names = {one.name for one in made if one.name[0] == "I"}
 
     assert names == {one.name for one in PROPERTIES.values()}

@@ -79,3 +79,24 @@ def test_an_id_is_used_once_and_ids_sort_by_number(tmp_path: Path):
     (tmp_path / "d.toml").write_text(GOOD.replace("Q5.2", "Q5.9"))
     with pytest.raises(ClaimError, match="d.toml: Q5.9: this id is taken"):
         load(tmp_path)
+
+
+def test_a_row_may_speak_for_several_apis():
+    text = GOOD.replace("[claim.expect.delete-create]", '[claim.expect."today, pause"]')
+    (claim,) = load_text(text, "q5.toml")
+
+    assert [one.api for one in claim.expect] == ["today", "pause"]
+    assert claim.expected("today").reason == claim.expected("pause").reason
+
+
+def test_a_claim_is_of_a_guest_or_of_the_model_and_not_of_both():
+    modelled = GOOD.replace('contexts = ["long64-cpl3"]', 'policies = ["x86"]')
+    (claim,) = load_text(modelled, "q5.toml")
+    assert claim.is_modelled
+    assert claim.policies == ("x86",)
+
+    both = GOOD.replace("bound =", 'policies = ["x86"]\nbound =')
+    neither = GOOD.replace('contexts = ["long64-cpl3"]\n', "")
+    for text in (both, neither):
+        with pytest.raises(ClaimError, match=r"q5.toml: Q5.2: has either contexts, .* or policies"):
+            load_text(text, "q5.toml")

@@ -14,13 +14,14 @@ Every MyST reader shows that as it stands. The book compares the words with ``bo
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
 from docutils import nodes
 
-from ..claims import Claim
+from ..claims import Claim, Expectation
 from ..verdict import Word
 from .paths import BookError
 
@@ -67,12 +68,18 @@ def fill(box: nodes.admonition, claims: Mapping[str, Claim], page: str) -> Claim
 def _expectations(claim: Claim) -> nodes.Element:
     """Return what is expected of each API, and the reason that was written before the run."""
     items = []
-    for one in claim.expect:
-        words = [nodes.strong("", one.api), nodes.Text(": expected of the model ")]
-        words += [verdict(one.model), nodes.Text(", of a kernel "), verdict(one.host)]
-        because = nodes.definition("", nodes.paragraph("", one.reason))
+    for (model, host, reason), group in itertools.groupby(claim.expect, _said_of):
+        apis = ", ".join(one.api for one in group)
+        words = [nodes.strong("", apis), nodes.Text(": expected of the model ")]
+        words += [verdict(model), nodes.Text(", of a kernel "), verdict(host)]
+        because = nodes.definition("", nodes.paragraph("", reason))
         items.append(nodes.definition_list_item("", nodes.term("", "", *words), because))
     return nodes.definition_list("", *items, classes=["claim-expect"])
+
+
+def _said_of(one: Expectation) -> tuple[Word, Word, str]:
+    """Return what an expectation says: APIs of which the same is said share a line."""
+    return one.model, one.host, one.reason
 
 
 def _facts(claim: Claim) -> nodes.Element:

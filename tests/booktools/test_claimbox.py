@@ -129,3 +129,35 @@ def test_table_cells_that_begin_with_a_verdict_are_marked(text: str, classes: li
 
     assert claimbox.mark_verdicts(document) == bool(classes)
     assert cell["classes"] == classes
+
+
+def test_apis_of_which_the_same_is_said_share_a_line() -> None:
+    grouped = CLAIM.replace("Q9.1", "Q7.1").replace("expect.today", 'expect."today, move"')
+    other = """
+[claim.expect.flags]
+model = "DOES NOT APPLY"
+host = "DOES NOT APPLY"
+reason = "There is no window."
+source = "kvm_main.c"
+"""
+    (claim,) = load_text(grouped + other, "q7.toml")
+    box = _box()
+
+    claimbox.fill(box, {claim.id: claim}, "q7")
+
+    terms = [term.astext() for term in box.findall(nodes.term)]
+    assert terms == [
+        "today, move: expected of the model VIOLATED, of a kernel NOT SEEN",
+        "flags: expected of the model DOES NOT APPLY, of a kernel DOES NOT APPLY",
+    ]
+
+
+def test_a_claim_of_the_model_names_property_and_policies() -> None:
+    text = CLAIM.replace("Q9.1", "Q7.1").replace('contexts = ["real16"]', 'policies = ["arm64"]')
+    (claim,) = load_text(text, "q7.toml")
+    box = _box()
+
+    claimbox.fill(box, {claim.id: claim}, "q7")
+
+    assert "served, on arm64" in box.astext()
+    assert "Guest" not in box.astext()

@@ -13,6 +13,8 @@ def consequence(access: Access) -> str:
         return "KVM cannot fetch the instruction: internal error, or #UD for the guest"
     if access.via in ("smi", "rsm"):
         return "the state is not saved, or not restored: the VM is dead"
+    if access.via == "device":
+        return f"the device's {'write is dropped: a lost MSI' if access.is_write else 'read fails'}"
     if access.via == "walk":
         return "the guest's page table is gone: #PF for the guest"
     return f"KVM_EXIT_MMIO, a {'write' if access.is_write else 'read'}"
@@ -54,6 +56,8 @@ def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
             m.fail("I4a one vCPU never sees the old page after the new one", str(access))
         elif any(m.saw_new[other, place] for other in w.cpu):
             m.fail("I4a' no vCPU sees the old page after another saw the new one", str(access))
+        elif w.vhost and m.vhost_saw_new[place]:
+            m.fail("I4a' no vCPU sees the old page after another saw the new one", "vhost saw it")
         if access.is_write and page == before and m.copying:
             m.fail("I4b no write to the old page once it is being copied", str(access))
     saw(m, w, v, access, page)

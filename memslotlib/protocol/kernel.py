@@ -60,6 +60,8 @@ def begin_grace_period(m: Any, w: World) -> Steps:
     for v in w.cpu:
         if m.srcu[v] == READING:
             m.srcu[v] = AWAITED
+    if w.device and m.device_srcu == READING:
+        m.device_srcu = AWAITED
     yield "synchronize_srcu: begin"
 
 
@@ -68,6 +70,8 @@ def end_grace_period(m: Any, w: World) -> Steps:
     """It returns when they have left; who entered since does not count."""
     for v in w.cpu:
         m.wait(m.srcu[v] != AWAITED)
+    if w.device:
+        m.wait(m.device_srcu != AWAITED)
     yield "synchronize_srcu: end"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..check import Actor, Model, always, interval, never, no_deadlock, sometimes
 from ..check.model import Property
+from .agents import contender, device, vhost
 from .mmu import interrupt
 from .state import variables
 from .vcpu import lookup, vcpu
@@ -26,6 +27,12 @@ def model(w: World) -> Model:
         Actor(interrupt, per=w.cpu, name="ipi"),
         Actor(updater, w),
     ]
+    if w.vhost:
+        actors.append(Actor(vhost, w))
+    if w.device:
+        actors.append(Actor(device, w))
+    if w.contender is not None:
+        actors.append(Actor(contender, w))
     intervals = [interval("slots_lock", lambda m: m.slots_lock)]
     return Model(w.name, variables(w), actors, properties(w), intervals)
 

@@ -75,13 +75,15 @@ _ALL = (
         "I4a'",
         "no vCPU sees the old page after another saw the new one",
         "Once any vCPU has reached the new page through a frame, no other reaches the old one. "
-        "The observer is two vCPUs that communicate.",
+        "The observer is two vCPUs that communicate, or vhost and a vCPU where a scene has vhost.",
+        ("2026-11-28 first stated", "2026-11-28 vhost named as an observer: no verdict changed"),
     ),
     Stated(
         "I4b",
         "no write to the old page once it is being copied",
-        "Once userspace has begun to copy an old page to the new one, no store of a vCPU lands in "
-        "the old page: it would not be in the copy.",
+        "Once userspace has begun to copy an old page to the new one, no store of a vCPU, or of "
+        "vhost where a scene has it, lands in the old page: it would not be in the copy.",
+        ("2026-11-28 first stated", "2026-11-28 vhost named as a writer: no verdict changed"),
     ),
     Stated(
         "I5",

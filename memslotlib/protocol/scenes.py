@@ -6,11 +6,13 @@ makes any of the accesses, three in a row: one search covers all programs of tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from .apis import Api
-from .program import Program
+from .agents import SET_TABLE, START, STOP
+from .apis import Api, today
+from .program import Op, Program
 from .slots import Change, Slot
 from .userspace import SETTLE
 from .world import X86, Access, Kind, Policy, Via, World, every
@@ -23,7 +25,9 @@ HUGE = (2, 3)
 class Scene:
     """A litmus test of the model: which layouts, which accesses, how many.
 
-    ``smaller`` says why a bound is smaller than two vCPUs with three accesses each.
+    ``smaller`` says why a bound is smaller than two vCPUs with three accesses each. ``vhost`` says
+    when userspace hands it the new memory table: "before" or "after" the update, or while it is
+    "stopped" around it.
     """
 
     name: str
@@ -35,6 +39,10 @@ class Scene:
     smram: int | None = None
     events: tuple[str, ...] = ("an access gets to memory",)
     smaller: str = ""
+    outside: tuple[Access, ...] = ()
+    waits: bool = False
+    contender: Program | None = None
+    vhost: str = ""
 
     def refusal(self, api: Api) -> str:
         """Return why the API cannot make the change; empty if it can."""
@@ -45,6 +53,8 @@ class Scene:
         program = api.build(self.change, policy, HUGE)
         if any(slot.log for slot in self.change.before):
             program = Program((*program.ops, SETTLE), program.name)
+        if self.vhost and not api.keeps_slots:
+            program = Program(VHOST[self.vhost](program.ops), program.name)
         return World(
             name=f"{self.name}, {api.key}",
             change=self.change,
@@ -57,7 +67,18 @@ class Scene:
             mix=self.mix,
             smram=self.smram,
             events=self.events,
+            outside=self.outside,
+            waits=self.waits,
+            contender=self.contender,
         )
+
+
+#: What userspace does about vhost around an update.
+VHOST: Mapping[str, Callable[[tuple[Op, ...]], tuple[Op, ...]]] = {
+    "before": lambda ops: (SET_TABLE, *ops),
+    "after": lambda ops: (*ops, SET_TABLE),
+    "stopped": lambda ops: (*STOP, *ops, SET_TABLE, START),
+}
 
 
 OTHER = Slot("other", 0, 1)
@@ -147,6 +168,29 @@ _ALL = (
     Scene("batch-2as+smi", BOTH, _SMM, mix=True, smram=3),
     Scene("smram-split+smi", SMRAM_SPLIT, _SMM, smram=3),
 )
+_FLIPPED = every(_BOTH, (1,), ("guest",))
+_BY_VHOST = every(_STORES, (1,), ("vhost",))
+_BY_DEVICE = every(_STORES, (1, 3), ("device",))
+_SMALLER = "two accesses of each vCPU: somebody else makes two as well"
+#: Another thread plugs memory in where there is none yet, in the middle of a split.
+_SPLIT_ALONE = Change((OLD,), SPLIT.come)
+_PLUG = Program(today.create(OTHER), "plug")
+
+
+def _outside(name: str, change: Change, accesses: tuple[Access, ...], **more: Any) -> Scene:
+    return Scene(name, change, accesses, accesses_max=2, smaller=_SMALLER, **more)
+
+
+_OUTSIDE = (
+    _outside("hva-flip+vhost", FLIP, _FLIPPED, outside=_BY_VHOST, vhost="after"),
+    _outside("hva-flip+vhost-first", FLIP, _FLIPPED, outside=_BY_VHOST, vhost="before"),
+    _outside("hva-flip+vhost-stopped", FLIP, _FLIPPED, outside=_BY_VHOST, vhost="stopped"),
+    _outside("split+device", SPLIT, _accesses(_LOADS, "guest"), outside=_BY_DEVICE),
+    _outside(
+        "split+waiting-device", SPLIT, _accesses(_LOADS, "guest"), outside=_BY_DEVICE, waits=True
+    ),
+    _outside("split+contender", _SPLIT_ALONE, _accesses(_LOADS, "guest"), contender=_PLUG),
+)
 
 #: By the name that claims use.
-SCENES: Mapping[str, Scene] = {scene.name: scene for scene in _ALL}
+SCENES: Mapping[str, Scene] = {scene.name: scene for scene in (*_ALL, *_OUTSIDE)}

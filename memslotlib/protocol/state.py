@@ -48,6 +48,14 @@ def variables(w: World) -> dict[str, Kind | Array]:
         found["saw_new"] = Array(Flag(), w.cpu, len(w.moving))
     if w.mix:
         found["saw_after"] = Array(Flag(), w.cpu)
+    if w.vhost:
+        found["vq_mutex"] = Flag()
+        found["table"] = OneOf("before", "after")
+        found["vhost_saw_new"] = Array(Flag(), max(1, len(w.moving)))
+        if w.uses("stop_vhost"):
+            found["is_stopped"] = Flag()
+    if w.device:
+        found["device_srcu"] = Int(3)
     if spaces > 1:
         found["smm"] = Array(Flag(), w.cpu)
     if w.logs:

@@ -13,8 +13,9 @@ from .slots import Change, Contents, Slot, reachable
 
 Kind = Literal["load", "store", "fetch"]
 #: How an access gets to memory: guest instructions through the TLB, KVM itself (its emulator, its
-#: walk of the guest's page tables).
-Via = Literal["guest", "emulator", "walk", "smi", "rsm"]
+#: walk of the guest's page tables). Others than vCPUs: vhost by userspace's addresses, a device in
+#: the kernel by a look-up.
+Via = Literal["guest", "emulator", "walk", "smi", "rsm", "vhost", "device"]
 
 
 class Access(NamedTuple):
@@ -82,7 +83,9 @@ class World:
     the new layout in one place sees the old one in another. ``smram`` is the frame of address space
     1 where a vCPU's state is saved when it enters SMM. ``events`` are what has to happen in some
     run, lest a proof is about nothing. ``origin`` are the programs that ``programs`` are mutants
-    of: what they need is declared even if a mutant does not use it.
+    of: what they need is declared even if a mutant does not use it. ``outside`` are accesses from
+    outside of KVM_RUN, of which whoever makes them makes ``outside_max``; ``waits`` says that a
+    device tries again where a slot is disabled. ``contender`` is what another thread runs.
     """
 
     name: str
@@ -98,6 +101,10 @@ class World:
     smram: int | None = None
     origin: tuple[Program, ...] = ()
     events: tuple[str, ...] = ("an access gets to memory",)
+    outside: tuple[Access, ...] = ()
+    outside_max: int = 2
+    waits: bool = False
+    contender: Program | None = None
 
     # A world is kept over steps by a model: it never changes, and is itself alone.
     def __hash__(self) -> int:
@@ -139,7 +146,8 @@ class World:
     @property
     def ops(self) -> Iterator[Op]:
         """The steps of all programs, and of those that they are mutants of."""
-        return (op for program in (*self.origin, *self.programs) for op in program)
+        other = () if self.contender is None else (self.contender,)
+        return (op for program in (*self.origin, *self.programs, *other) for op in program)
 
     def uses(self, step: str) -> bool:
         """Whether some program has a step of this name."""
@@ -150,6 +158,16 @@ class World:
         (program,) = self.programs
         name = f"{self.name}, {mutant.name}"
         return replace(self, name=name, programs=(mutant,), origin=(program,))
+
+    @cached_property
+    def vhost(self) -> tuple[Access, ...]:
+        """What vhost may access."""
+        return tuple(access for access in self.outside if access.via == "vhost")
+
+    @cached_property
+    def device(self) -> tuple[Access, ...]:
+        """What a device in the kernel may access."""
+        return tuple(access for access in self.outside if access.via == "device")
 
     @cached_property
     def mortal(self) -> tuple[Slot, ...]:

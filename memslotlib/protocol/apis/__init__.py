@@ -32,6 +32,7 @@ class Api:
     """One way to make a change: its key in claims, what it is called, and its program.
 
     ``refusal`` says why it cannot make a change, in the kernel's words where it has any.
+    ``keeps_slots``: what changes is behind the slots' hva, which stays, for KVM and for others.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Api:
     build: Callable[[Change, Policy, Huge], Program]
     refusal: Callable[[Change], str] = _anything
     is_real: bool = False
+    keeps_slots: bool = False
 
 
 def _plain(update: Callable[[Change, Policy], Program]) -> Callable[..., Program]:

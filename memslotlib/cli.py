@@ -160,7 +160,12 @@ def _record_claims(chosen: Sequence[claims.Claim], folder: Path) -> int:
             print(f"{claim.id}: {len(recheck.cells(made))} cells recorded", flush=True)
     if any(claim.question == "Q5" for claim in chosen):
         evidence.append(folder / recheck.FILE, recheck.record_orders())
-        print("every order of the steps without a pause: recorded")
+        print("every order of the steps without a pause: recorded", flush=True)
+    if {claim.id for claim in chosen} >= set(recheck.HEADLINE):
+        evidence.append(folder / recheck.FILE, recheck.record_mutants())
+        print("every mutant of the sound protocols: recorded", flush=True)
+        evidence.append(folder / recheck.FILE, recheck.record_headline(chosen))
+        print(f"beyond their bound, {', '.join(recheck.HEADLINE)}: recorded")
     return 0
 
 

@@ -130,11 +130,15 @@ def mutant(world: World, text: str) -> World:
 
     "without STEP" leaves out the first step whose text begins so; "without every STEP" all of them;
     "without the last STEP" the last one; "STEP earlier" exchanges its first with the one before.
+    "with the steps of API" takes those of another one, where no single step matters.
     "fails after STEP" is an update that fails later than it does, after the first such step of its
     success, and undoes nothing. Of several programs those are changed that have the step.
 
     Raises UnknownSceneError when no program has such a step.
     """
+    if text.startswith("with the steps of "):
+        other = api(text.removeprefix("with the steps of "))
+        return world.mutated(other.build(world.change, world.policy, world.huge))
     whole = world.origin if text.startswith("fails after ") else world.programs
     changed = [_mutated(one, text) for one in whole if _found(one, text)]
     if not changed:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..check import step
 from .judge import consequence, happened, holds
+from .notifier import backing
 from .program import Op
 from .slots import Slot
 from .state import OUTSIDE, READING
@@ -34,6 +35,8 @@ def vhost(m: Any, w: World) -> Steps:
         m.vq_mutex = True
         page = translated(m, w, access)
         yield f"{access}: translated to {page}"
+        page = backing(m, w, access, page)
+        m.wait(page != "")
         reached(m, w, access, page)
         m.vq_mutex = False
         yield f"{access}: {page} accessed"
@@ -106,9 +109,11 @@ def dropped(m: Any, w: World, access: Access) -> None:
 
 def used(m: Any, w: World, access: Access, slot: Slot) -> None:
     """Judge an access through a slot that was looked up, and mark the page dirty."""
-    if m.returned and slot.hva != w.change.page_after(access.as_id, access.gfn):
+    page = backing(m, w, access, slot.hva)
+    m.wait(page != "")
+    if m.returned and page != w.change.page_after(access.as_id, access.gfn):
         m.fail("I2 nothing reaches the old page after the update", str(access))
-    reached(m, w, access, slot.hva)
+    reached(m, w, access, page)
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn)
         m.newer[access.gfn] = True

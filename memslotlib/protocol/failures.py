@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..check import Model, never, step
-from .apis import Api, flags, move, rfc_list, today, user_exit
+from .apis import Api, attributes, flags, move, rfc_list, today, user_exit
 from .history import error_path
 from .history.bug import extended
 from .kernel import LOCK, RETURN, UNLOCK, free, invalidate, swap
@@ -175,6 +175,13 @@ def _user_exit(change: Change, policy: Policy) -> Ways:
     yield f"{what}, left disabled", (*done, *NOTHING, FAILS), False
 
 
+def _attributes(change: Change, policy: Policy) -> Ways:
+    for what, ops, is_claimed in _today(change, policy):
+        inside = [op for op in ops if op != FAILS]
+        denied, allowed = attributes.denied(change), attributes.allowed()
+        yield what, (*denied, *inside, *allowed, FAILS), is_claimed
+
+
 def _enabled(slots: tuple[Slot, ...]) -> Ops:
     """Take the flag away: one swap for each slot, as it was set."""
     found: list[Op] = []
@@ -196,6 +203,10 @@ _WAYS = {
     "fetch-remove-add": _at_once,
     "primitives": _at_once,
     "user-exit": _user_exit,
+    "attributes": _attributes,
+    "remap": _at_once,
+    "userfaultfd": _at_once,
+    "kvm-userfault": _at_once,
 }
 
 

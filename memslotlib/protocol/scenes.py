@@ -53,8 +53,10 @@ class Scene:
         program = api.build(self.change, policy, HUGE)
         if any(slot.log for slot in self.change.before):
             program = Program((*program.ops, SETTLE), program.name)
-        if self.vhost and not api.keeps_slots:
-            program = Program(VHOST[self.vhost](program.ops), program.name)
+        if self.vhost:
+            around = VHOST[self.vhost](program.ops)
+            kept = [op for op in around if op != SET_TABLE or not api.keeps_slots]
+            program = Program(tuple(kept), program.name)
         return World(
             name=f"{self.name}, {api.key}",
             change=self.change,

@@ -19,6 +19,7 @@ from ..check.stepping import LocalState, Stepper
 from .kernel import publish
 from .mmu import interrupt
 from .model import model, updater
+from .notifier import backing
 from .slots import Contents, Slot
 from .vcpu import guest_access, kvm_access, lookup
 from .world import Access, World
@@ -115,7 +116,7 @@ class Sequential:
             if access.via == "guest":
                 return Outcome("memory", self.m.tlb[v, frame].page)
             assert slot is not None
-            return Outcome("memory", slot.hva)
+            return Outcome("memory", backing(self.m, self.world, access, slot.hva))
         is_there = slot is not None and not slot.is_invalid
         return Outcome("readonly" if is_there else "hole")
 

@@ -31,6 +31,7 @@ class Slot:
     log: bool = False
     is_invalid: bool = False
     is_disabled: bool = False
+    is_userfault: bool = False
     arch: tuple[str, ...] = ()
     bitmap: tuple[str, ...] = ()
 
@@ -48,6 +49,11 @@ class Slot:
     def disabled(self) -> Slot:
         """The slot with the proposed KVM_MEM_DISABLED: who accesses it leaves to userspace."""
         return replace(self.taken_over(self.name + "~"), is_disabled=True)
+
+    @property
+    def userfault(self) -> Slot:
+        """The slot with the proposed KVM_MEM_USERFAULT: page faults may leave to userspace."""
+        return replace(self.taken_over(self.name + "?"), is_userfault=True)
 
     def taken_over(self, name: str) -> Slot:
         """Return a copy with another name and this slot's own metadata and bitmap."""

@@ -48,6 +48,18 @@ def variables(w: World) -> dict[str, Kind | Array]:
         found["saw_new"] = Array(Flag(), w.cpu, len(w.moving))
     if w.mix:
         found["saw_after"] = Array(Flag(), w.cpu)
+    if w.notifies:
+        found["is_invalidating"] = Flag()
+        found["invalidate_seq"] = Int(
+            1 + sum(op.step.__name__ == "end_invalidation" for op in w.ops)
+        )
+    if w.remaps:
+        as_id, gfn = divmod(w.moving[0], w.gfns)
+        found["behind"] = OneOf(w.change.page_before(as_id, gfn), "", w.page_behind)
+    if w.denied:
+        found["is_denied"] = Flag()
+    if w.uses("clear_userfault"):
+        found["is_clear"] = Flag()
     if w.vhost:
         found["vq_mutex"] = Flag()
         found["table"] = OneOf("before", "after")

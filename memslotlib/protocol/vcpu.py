@@ -11,6 +11,7 @@ from typing import Any
 from ..check import step
 from .judge import happened, holds, met_hole, met_page
 from .mmu import obey
+from .notifier import backing
 from .slots import Slot
 from .state import IN, OUT, OUTSIDE, READING, RELOAD
 from .world import Access, Entry, World
@@ -74,6 +75,9 @@ def fill(m: Any, w: World, v: Any, access: Access) -> None:
 @step
 def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     """``kvm_tdp_page_fault()``; true where the access is over, with nothing that it got to."""
+    if w.notifies:
+        is_over = yield from guarded_fault(m, w, v, access)
+        return is_over
     m.mode[v] = OUT
     m.srcu[v] = READING
     slot = lookup(m, access.as_id, access.gfn)
@@ -86,6 +90,9 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     holds(m, w, slot)
     if slot.is_disabled:
         yield from exit_disabled(m, w, v, access, slot)
+        return False
+    if w.policy.fixes_fast and is_only_protected(m, w, access, slot):
+        yield from fast_page_fault(m, w, access, slot)
         return False
     if slot.is_invalid and w.policy.retries:
         happened(m, w, "a fault is retried")
@@ -104,8 +111,88 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     return False
 
 
-def install(m: Any, w: World, access: Access, slot: Slot) -> None:
-    """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit."""
+def is_only_protected(m: Any, w: World, access: Access, slot: Slot) -> bool:
+    """Whether the fault is a write to a page that is mapped, and protected for the log alone."""
+    entry = m.spte[w.at(access.as_id, access.gfn)]
+    return access.is_write and slot.log and not slot.readonly and entry.page != ""
+
+
+@step
+def fast_page_fault(m: Any, w: World, access: Access, slot: Slot) -> Steps:
+    """``fast_page_fault()``: make the SPTE writable without mmu_lock, then mark the page dirty.
+
+    It looks neither at INVALID, which is found out later, nor at whether the root is obsolete.
+    """
+    frame = w.at(access.as_id, access.gfn)
+    m.spte[frame] = Entry(m.spte[frame].page, True)
+    yield "fast fault: SPTE writable again"
+    holds(m, w, slot)
+    mark_dirty(m, w, slot, access.gfn)
+    m.touched[access.gfn] = True
+    yield "fast fault: page marked dirty"
+
+
+@step
+def guarded_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
+    """The same where more than slots may change: what is behind an hva, or what a guest may do.
+
+    The sequence number is read first. The page is found without mmu_lock, and mapped under it
+    unless an invalidation is under way or was since.
+    """
+    m.mode[v] = OUT
+    m.srcu[v] = READING
+    seq = m.invalidate_seq
+    slot = lookup(m, access.as_id, access.gfn)
+    if access.gfn in w.denied and m.is_denied:
+        yield from exit_until(m, w, v, access, "denied")
+        return False
+    if slot is None:
+        m.srcu[v] = OUTSIDE
+        met_hole(m, w, v, access)
+        yield f"{access}: fault, no slot"
+        return True
+    yield f"fault: found {slot}"
+    holds(m, w, slot)
+    if slot.is_userfault and not m.is_clear:
+        yield from exit_until(m, w, v, access, "userfault")
+        return False
+    if slot.is_invalid and w.policy.retries:
+        happened(m, w, "a fault is retried")
+        yield "fault: INVALID, retry"
+        return False
+    if slot.is_invalid or (slot.readonly and access.is_write):
+        m.srcu[v] = OUTSIDE
+        met_hole(m, w, v, access)
+        yield f"{access}: fault, {slot} is not to be used"
+        return True
+    page = backing(m, w, access, slot.hva)
+    m.wait(page != "")
+    yield f"GUP: {page} is behind {slot}"
+    if m.request[v] == RELOAD or m.is_invalidating or m.invalidate_seq != seq:
+        yield "fault: invalidated meanwhile, retry"
+        return False
+    install(m, w, access, slot, page)
+    yield f"map {page}"
+    return False
+
+
+@step
+def exit_until(m: Any, w: World, v: Any, access: Access, why: str) -> Steps:
+    """KVM_EXIT_MEMORY_FAULT: userspace runs the vCPU again when it has lifted what it had set."""
+    m.srcu[v] = OUTSIDE
+    yield f"{access}: exit, {why}"
+    if why == "denied":
+        m.wait(not m.is_denied)
+    else:
+        m.wait(m.is_clear)
+
+
+def install(m: Any, w: World, access: Access, slot: Slot, page: str = "") -> None:
+    """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit.
+
+    ``page`` is what was found behind the slot's hva, where that is another question.
+    """
+    page = page or slot.hva
     is_writable = not slot.readonly and (access.is_write or not slot.log)
     gfns = [access.gfn]
     if may_be_huge(m, w, access, slot):
@@ -113,8 +200,8 @@ def install(m: Any, w: World, access: Access, slot: Slot) -> None:
         m.huge[access.as_id] = True
     for gfn in gfns:
         frame = w.at(access.as_id, gfn)
-        if m.spte[frame] != Entry(slot.hva, True):
-            m.spte[frame] = Entry(slot.hva, is_writable)
+        if m.spte[frame] != Entry(page, True):
+            m.spte[frame] = Entry(page, is_writable)
         m.owner[frame] = slot.metadata(gfn)
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn)
@@ -165,7 +252,9 @@ def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
         met_hole(m, w, v, access)
         yield f"{access}: no slot to use"
         return
-    met_page(m, w, v, access, slot.hva)
+    page = backing(m, w, access, slot.hva)
+    m.wait(page != "")
+    met_page(m, w, v, access, page)
     if access.is_write and slot.log:
         yield f"{access}: written"
         holds(m, w, slot)

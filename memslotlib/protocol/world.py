@@ -60,18 +60,21 @@ class Policy:
 
     - ``retries``: a page fault on an INVALID slot is retried (x86 since 5.13; elsewhere it is a
       hole).
+    - ``fixes_fast``: a write to a page that only the log protects is let through without mmu_lock
+      (x86).
     - ``zaps_all``: a slot that goes takes all SPTEs of the VM with it (x86 by default).
     """
 
     name: str = "x86"
     retries: bool = True
     zaps_all: bool = True
+    fixes_fast: bool = True
 
 
 X86 = Policy()
 X86_SLOT_ZAP = Policy("x86, SLOT_ZAP_ALL off", zaps_all=False)
 X86_BEFORE_5_13 = Policy("x86 before 5.13", retries=False)
-ARM64 = Policy("arm64", retries=False, zaps_all=False)
+ARM64 = Policy("arm64", retries=False, zaps_all=False, fixes_fast=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +163,28 @@ class World:
         return replace(self, name=name, programs=(mutant,), origin=(program,))
 
     @cached_property
+    def notifies(self) -> bool:
+        """Whether some program invalidates a range, as an MMU notifier and attributes do."""
+        return self.uses("begin_invalidation")
+
+    @cached_property
+    def remaps(self) -> bool:
+        """Whether some program exchanges what is behind an hva."""
+        return bool(self.moving) and self.uses("map_other")
+
+    @cached_property
+    def page_behind(self) -> str:
+        """The page behind the frames that move, after they did."""
+        as_id, gfn = divmod(self.moving[0], self.gfns)
+        return self.change.page_after(as_id, gfn)
+
+    @cached_property
+    def denied(self) -> tuple[int, ...]:
+        """The frames that some program takes the guest's access to away."""
+        ops = [op for op in self.ops if op.step.__name__ == "deny"]
+        return tuple(gfn for op in ops for gfn in op.arguments[0])
+
+    @cached_property
     def vhost(self) -> tuple[Access, ...]:
         """What vhost may access."""
         return tuple(access for access in self.outside if access.via == "vhost")
@@ -202,6 +227,8 @@ class World:
     def entries(self) -> tuple[Entry, ...]:
         """Every translation that there may be."""
         pages = {slot.hva: None for sets in self.contents for one in sets for slot in one}
+        if self.remaps:
+            pages |= {slot.hva: None for slot in self.change.come}
         return (ABSENT, *(Entry(page, writable) for page in pages for writable in (False, True)))
 
     def at(self, as_id: int, gfn: int) -> int:

@@ -9,14 +9,18 @@ from ..program import Program
 from ..slots import Change
 from ..world import Policy
 from . import (
+    attributes,
     fetch_remove_add,
     flags,
+    kvm_userfault,
     move,
     pause,
     primitives,
+    remap,
     rfc_list,
     today,
     user_exit,
+    userfaultfd,
     wholesale,
 )
 
@@ -62,6 +66,24 @@ _ALL = (
     Api("fetch-remove-add", "fetch, remove, add", _plain(fetch_remove_add.update)),
     Api("primitives", "grow, truncate, split, merge", primitives.update, primitives.refusal),
     Api("user-exit", "KVM_MEM_DISABLED / USER_EXIT", _plain(user_exit.update)),
+    Api("attributes", "access denied per frame", _plain(attributes.update)),
+    Api("remap", "mmap over the hva", _plain(remap.update), remap.refusal, True, True),
+    Api(
+        "userfaultfd",
+        "userfaultfd, then mmap",
+        _plain(userfaultfd.update),
+        remap.refusal,
+        True,
+        True,
+    ),
+    Api(
+        "kvm-userfault",
+        "KVM Userfault, then mmap",
+        _plain(kvm_userfault.update),
+        remap.refusal,
+        False,
+        True,
+    ),
 )
 
 #: By the key that claims use.

@@ -8,6 +8,7 @@ import pytest
 from protocol.stage import FLIP, GONE, NEW, OLD, SPLIT, broken, count, moments, survivors, world
 from protocol.stage import stage as staged
 
+from memslotlib.litmus_model import mutant
 from memslotlib.protocol.apis import remap
 from memslotlib.protocol.scenes import BOTH, PAIR
 from memslotlib.protocol.slots import Change, Slot
@@ -67,3 +68,10 @@ def test_every_step_is_needed_but_for_these():
     w = world(FLIP, remap.update(FLIP, X86), accesses=ACCESSES)
 
     assert survivors(w) == {"1 begin copy", "7 end invalidation"}
+
+
+def test_what_no_single_step_breaks_is_broken_by_the_steps_of_another_api():
+    w = world(FLIP, remap.update(FLIP, X86), accesses=ACCESSES)
+
+    assert "I3b" in broken(mutant(w, "with the steps of today"))
+    assert "I12" in broken(mutant(w, "with the steps of wholesale-swap"))

@@ -294,3 +294,41 @@ def test_changing_the_address_space_leaves_the_guest_without_smram_too():
     stage.run(stage.start(switch_space.function, stage.world, v))
 
     assert (stage.m.smm[v], stage.m.mode[v]) == (True, "out")
+
+
+LOGGING = replace(OLD, log=True)
+
+
+def test_a_store_to_a_page_that_only_the_log_protects_is_let_through_without_the_lock():
+    stage = staged(Change((LOGGING,), ()))
+    assert labels(stage.accessing(LOAD))[-1] == "load gfn 0 via guest: TLB hit"
+    assert stage.m.spte[0] == AR
+
+    access = stage.accessing(STORE)
+    until(access, "fast fault: SPTE writable again")
+    assert (stage.m.spte[0], stage.m.bitmap[0, 0]) == (AW, False)
+    until(access, "fast fault: page marked dirty")
+    assert stage.m.bitmap[0, 0]
+    assert labels(access)[-1] == "store gfn 0 via guest: TLB hit"
+
+
+def test_it_does_not_look_at_invalid_while_the_translation_is_still_there():
+    stage = staged(Change((LOGGING,), ()), *invalidate(LOGGING))
+    list(stage.accessing(LOAD).labels())
+    update = stage.update()
+    until(update, "swap active set")
+
+    access = stage.accessing(STORE)
+    until(access, "fault: found old!")
+    until(access, "fast fault: SPTE writable again")
+    assert labels(access)[-1] == "store gfn 0 via guest: TLB hit"
+
+
+def test_where_there_is_no_such_way_the_fault_is_handled_under_the_lock():
+    stage = staged(Change((LOGGING,), ()), policy=ARM64)
+    list(stage.accessing(LOAD).labels())
+
+    told = labels(stage.accessing(STORE))
+
+    assert "map old's page" in told
+    assert not any(label.startswith("fast fault") for label in told)

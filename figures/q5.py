@@ -27,6 +27,8 @@ _UNRECORDED = (
 )
 #: What the record of all orders is called.
 ORDERS = "orders-hva-flip"
+#: The claims about a slot with another hva: nothing stale, no mix, no lost store, no hole.
+SOUND_CLAIMS = (1, 2, 3, 4, 5, 16)
 _ANSWER = (
     "**In one line.** Frames that keep their page need neither; frames that lose it have to be "
     "zapped and flushed after no look-up finds the old slot and before the update returns; frames "
@@ -118,7 +120,7 @@ def sound(records: Mapping[str, Recorded]) -> str:
     """Return the APIs for which every claim about a new page holds."""
     keys = [
         {cell.api for cell in records[f"Q5.{n}"].cells if cell.word == Word.HOLDS.value}
-        for n in range(1, 6)
+        for n in SOUND_CLAIMS
         if f"Q5.{n}" in records
     ]
     return listed(

@@ -97,9 +97,10 @@ def test_the_answers_say_not_run_without_records():
 
 def test_the_recorded_answers_name_who_is_sound():
     assert "*grow, truncate, split, merge*" in q4.answer().text
-    assert q5.answer().text.endswith(
-        "only: *pause all, as QEMU's inhibit* and *KVM_MEM_DISABLED / USER_EXIT*."
-    )
+    sound = q5.answer().text.rpartition("only: ")[2]
+    assert "*pause all, as QEMU's inhibit*" in sound
+    assert "*KVM_MEM_DISABLED / USER_EXIT*" in sound
+    assert "KVM Userfault" not in sound  # Claim Q5.16: it does not cover KVM's own stores.
 
 
 def test_the_orders_are_counted_and_none_is_sound():

@@ -55,7 +55,10 @@ def table(question: str, records: Mapping[str, Recorded] | None = None) -> Table
 
 
 def details(question: str, records: Mapping[str, Recorded] | None = None) -> Table | Said:
-    """Return what each cell rests on: states, depth, events, coverage, and the mutant."""
+    """Return what each cell rests on: bound, states, events, coverage, and the mutant.
+
+    An event is what has to happen in some run; the number says after how many steps it first does.
+    """
     found = recorded(question) if records is None else records
     if not found:
         return Said(_UNRECORDED)
@@ -65,8 +68,9 @@ def details(question: str, records: Mapping[str, Recorded] | None = None) -> Tab
         for cell in one.cells
         if cell.word != Word.DOES_NOT_APPLY.value
     ]
-    columns = ("Claim", "API", "On", "Verdict", "States", "Depth", "Lines", "Flipped by")
-    return Table(columns, rows)
+    columns = ("Claim", "API", "On", "Verdict", "States", "Depth", "Reached", "Lines", "Flipped by")
+    bounds = sorted({cell.bound for one in found.values() for cell in one.cells if cell.bound})
+    return Table(columns, rows, f"Searched: {'; '.join(bounds)}")
 
 
 def source(question: str, records: Mapping[str, Recorded] | None = None) -> Said:
@@ -123,4 +127,6 @@ def _cell(cell: Checked | None, is_stale: bool) -> Cell:
 def _row(identity: str, cell: Checked) -> Sequence[object]:
     word = Cell(cell.word, "verdict " + Word(cell.word).name.lower().replace("_", "-"))
     lines = f"{cell.lines_ran} of {cell.lines}"
-    return identity, cell.api, cell.where, word, cell.states, cell.depth, lines, cell.mutant
+    reached = "; ".join(f"{event} in {steps}" for event, steps in cell.events.items())
+    counts = (cell.states, cell.depth, reached, lines)
+    return identity, cell.api, cell.where, word, *counts, cell.mutant

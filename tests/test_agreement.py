@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from memslotlib.agreement import PAIRS, Compared, UnsoundModelError, assert_sound, compare
+from memslotlib.claims import load
 from memslotlib.litmus_model import scene
-from memslotlib.verdict import Verdict, Word
+from memslotlib.provenance import ROOT
+from memslotlib.verdict import HOST_WORDS, Verdict, Word
 
 SEEN = Verdict.seen(3, 5, host="demo", opportunities=9)
 NOT_SEEN = Verdict.not_seen(5, opportunities=9, host="demo")
@@ -57,3 +59,20 @@ def test_titles_tell_pairs_apart():
     titles = [pair.title for pair in PAIRS]
 
     assert len(set(titles)) == len(titles)
+
+
+def test_what_a_claim_of_the_model_expects_of_a_host_was_recorded_on_one():
+    told = {}
+    for one in compare():
+        told.setdefault((one.pair.scene, one.pair.api, one.pair.keeps), set()).add(one.host.word)
+    asked = [
+        (claim, one)
+        for claim in load(ROOT / "book" / "claims").values()
+        for one in claim.expect
+        if claim.is_modelled and one.host in HOST_WORDS
+    ]
+
+    assert asked
+    for claim, one in asked:
+        found = told.get((claim.litmus, one.api, claim.keeps))
+        assert found == {one.host}, f"{claim.id} {one.api}: {found}"

@@ -26,7 +26,7 @@ def cell(api, word, steps=-1, **more):
 
 
 CELLS = (
-    cell("today", "VIOLATED", 13, lines_ran=5, lines=7),
+    cell("today", "VIOLATED", 13, lines_ran=5, lines=7, events={"the update returns": 14}),
     cell("pause", "HOLDS", mutant="without pause", broken=("I3a",)),
     cell("move", "DOES NOT APPLY"),
 )
@@ -68,7 +68,7 @@ def test_the_details_leave_out_what_does_not_apply(found):
     rows = verdicts.details("Q4", found).rows
 
     assert [row[1] for row in rows] == ["today", "pause"]
-    assert rows[0][4:] == (9, 3, "5 of 7", "")
+    assert rows[0][4:] == (9, 3, "the update returns in 14", "5 of 7", "")
     assert rows[1][-1] == "without pause"
 
 

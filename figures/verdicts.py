@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from memslotlib import claims
 from memslotlib.evidence import DATA, Record, read
+from memslotlib.litmus_model import ALL_SCENES
 from memslotlib.protocol.apis import APIS
 from memslotlib.provenance import ROOT, code_digest
 from memslotlib.recheck import FILE, MODULES, Checked, cells
@@ -70,7 +71,18 @@ def details(question: str, records: Mapping[str, Recorded] | None = None) -> Tab
     ]
     columns = ("Claim", "API", "On", "Verdict", "States", "Depth", "Reached", "Lines", "Flipped by")
     bounds = sorted({cell.bound for one in found.values() for cell in one.cells if cell.bound})
-    return Table(columns, rows, f"Searched: {'; '.join(bounds)}")
+    caption = f"Searched: {'; '.join(bounds)}. {_smaller(found)}".strip()
+    return Table(columns, rows, caption)
+
+
+def _smaller(found: Mapping[str, Recorded]) -> str:
+    """Return which claims have a smaller bound than two vCPUs with three accesses, and why."""
+    reasons: dict[str, list[str]] = {}
+    for identity, one in found.items():
+        scene = ALL_SCENES.get(str(one.record.parameters.get("litmus")))
+        if scene is not None and scene.smaller:
+            reasons.setdefault(scene.smaller, []).append(identity)
+    return " ".join(f"{', '.join(ids)}: {reason}." for reason, ids in reasons.items())
 
 
 def source(question: str, records: Mapping[str, Recorded] | None = None) -> Said:

@@ -22,7 +22,7 @@ from .protocol.grammar import orders
 from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import stated
-from .protocol.scenes import FLIP, HUGE, SCENES
+from .protocol.scenes import FLIP, HUGE, SCENES, Scene
 from .protocol.world import X86_SLOT_ZAP, World, every
 from .provenance import code_digest, here_and_now
 from .verdict import Verdict, Word
@@ -85,6 +85,23 @@ class Checked:
         if not self.is_flipped:
             said += f"; the mutant '{self.mutant}' does not break it"
         return f"{good} {said}"
+
+
+def bound(scene: Scene) -> str:
+    """Return a scene's bound in words, as a claim about it states it."""
+    change, accesses = scene.change, scene.accesses
+    frames = len({(one.as_id, one.gfn) for one in accesses})
+    others = sorted({one.via for one in scene.outside})
+    parts = [
+        f"{scene.vcpus} vCPUs with {scene.accesses_max} accesses each, "
+        f"any of {len(accesses)}, to {frames} frame{'s' * (frames > 1)}",
+        *(f"{World.outside_max} accesses by {one}" for one in others),
+        *([f"one {scene.contender} by another thread"] if scene.contender else []),
+        f"{len({*change.before, *change.after})} slots before and after",
+        f"{World.gfns} frames, {len(HUGE)} under one huge page",
+        f"{change.spaces} address space{'s' * (change.spaces > 1)}",
+    ]
+    return "; ".join(parts)
 
 
 def check(claim: Claim, *, mutants: bool = True) -> Iterator[Checked]:

@@ -8,6 +8,7 @@ from memslotlib.claims import load
 from memslotlib.evidence import DATA, read
 from memslotlib.interface import Context
 from memslotlib.litmus import BoundaryRunner, Property
+from memslotlib.litmus_model import scene
 from memslotlib.protocol.apis import APIS
 from memslotlib.provenance import ROOT
 
@@ -55,3 +56,8 @@ def test_what_is_recorded_of_the_model_is_what_the_claims_expect():
     for claim in MODELLED:
         cells = recheck.cells(newest[f"claim-{claim.id}"])
         assert [cell.line for cell in cells if not cell.is_as_expected] == []
+
+
+def test_a_claim_of_the_model_states_the_bound_that_its_scene_has():
+    for claim in MODELLED:
+        assert claim.bound == recheck.bound(scene(claim.litmus)), claim.id

@@ -131,3 +131,11 @@ def test_each_bug_of_the_past_is_found_before_its_fix_and_not_after():
         assert breaks
         assert before.text.startswith("VIOLATED in ")
         assert after.text == "HOLDS"
+
+
+def test_a_smaller_bound_is_told_with_its_reason(found):
+    small = replace(found["Q4.1"].record, parameters={"litmus": "hva-flip+vhost"})
+    told = verdicts.details("Q4", {"Q4.1": replace(found["Q4.1"], record=small)}).caption
+
+    assert "Q4.1: two accesses of each vCPU" in told
+    assert "two accesses" not in verdicts.details("Q4", found).caption

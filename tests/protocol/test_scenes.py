@@ -55,3 +55,9 @@ def test_an_api_says_why_it_cannot_make_a_scenes_change():
     assert SCENES["split+load"].refusal(MOVE)
     assert SCENES["move+load"].refusal(MOVE) == ""
     assert all(scene.refusal(TODAY) == "" for scene in SCENES.values())
+
+
+def test_a_bound_below_two_vcpus_with_three_accesses_says_why():
+    for scene in SCENES.values():
+        is_small = scene.vcpus < 2 or scene.accesses_max < 3
+        assert bool(scene.smaller) == is_small, scene.name

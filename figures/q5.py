@@ -65,6 +65,20 @@ def orders(records: Sequence[Record] | None = None) -> Table | Said:
     return Table(("Orders", "Violate"), [*rows, (total, f"all orders{stale}")])
 
 
+def sound_orders(records: Sequence[Record] | None = None) -> Said:
+    """Return how many of the orders violate nothing, in a sentence."""
+    found = read(DATA / FILE) if records is None else records
+    made = [one for one in found if one.experiment == ORDERS]
+    if not made:
+        return Said(_UNRECORDED)
+    counts = made[-1].result["violated"]
+    return say(
+        "Of these {total:,} orders {sound} sound.",
+        total=sum(counts.values()),
+        sound=f"{counts['']:,} are" if counts.get("") else "none is",
+    )
+
+
 #: Why nothing here breaks without a step that is needed all the same.
 REASONS: Mapping[str, str] = {
     "take slots lock": "nobody else updates in this scene",

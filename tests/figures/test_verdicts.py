@@ -139,3 +139,13 @@ def test_a_smaller_bound_is_told_with_its_reason(found):
 
     assert "Q4.1: two accesses of each vCPU" in told
     assert "two accesses" not in verdicts.details("Q4", found).caption
+
+
+def test_how_many_orders_are_sound_is_counted():
+    def made(**violated):
+        return Record(q5.ORDERS, {}, {"violated": violated}, MADE, "c0de")
+
+    assert q5.sound_orders([made(I2=5, I4b=3)]).text == "Of these 8 orders none is sound."
+    some = Record(q5.ORDERS, {}, {"violated": {"": 2, "I2": 5}}, MADE, "c0de")
+    assert q5.sound_orders([some]).text == "Of these 7 orders 2 are sound."
+    assert "NOT RUN" in q5.sound_orders([]).text

@@ -12,7 +12,7 @@ from memslotlib.protocol.apis import APIS
 from memslotlib.protocol.history import BUGS
 from memslotlib.protocol.model import model
 from memslotlib.protocol.program import MARKS
-from memslotlib.protocol.properties import PROPERTIES
+from memslotlib.protocol.properties import violated
 from memslotlib.protocol.scenes import SCENES
 from memslotlib.provenance import code_digest
 from memslotlib.recheck import FILE, MODULES
@@ -100,11 +100,7 @@ def justified(api: str, scene: str = "hva-flip+store", policy: str = "x86-slot-z
         if op.step.__name__ in MARKS:
             continue
         found = explore(model(world.mutated(program.without(number))), traces=False)
-        broken = {
-            name.split()[0]: one.after_steps
-            for name, one in found.verdicts.items()
-            if one.verdict.word is Word.VIOLATED and name.split()[0] in PROPERTIES
-        }
+        broken = violated(found)
         told = ", ".join(f"{name} in {steps}" for name, steps in broken.items())
         rows.append((number + 1, str(op), told or _reason(str(op))))
     return Table(("", "Step", "Without it"), rows)

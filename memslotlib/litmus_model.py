@@ -17,10 +17,10 @@ from .protocol.apis import APIS, Api
 from .protocol.failures import FAILING
 from .protocol.model import model
 from .protocol.program import Program
-from .protocol.properties import stated
+from .protocol.properties import PROPERTIES, stated, violated
 from .protocol.scenes import SCENES, Scene
 from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_SLOT_ZAP, Policy, World
-from .verdict import Verdict, Word
+from .verdict import Verdict
 
 #: By the names that claims use.
 POLICIES = {
@@ -88,10 +88,7 @@ class ModelRun:
     @property
     def violated(self) -> tuple[str, ...]:
         """The ids of the properties that are violated."""
-        if self.result is None:
-            return ()
-        names = self.result.verdicts.items()
-        return tuple(n.split()[0] for n, one in names if one.verdict.word is Word.VIOLATED)
+        return () if self.result is None else tuple(violated(self.result))
 
 
 @dataclass(frozen=True)
@@ -171,8 +168,7 @@ def _mutated(program: Program, text: str) -> Program:
 
 def broken_by(scene: Scene, api: Api, policy: Policy, text: str) -> tuple[str, ...]:
     """Return the ids of the properties that a mutant of the API's program violates."""
-    result = _explored(mutant(scene.world(api, policy), text), False)
-    return ModelRun(scene, api, policy, "", result).violated
+    return tuple(violated(_explored(mutant(scene.world(api, policy), text), False)))
 
 
 def asked(scene: Scene) -> Iterator[str]:
@@ -180,7 +176,7 @@ def asked(scene: Scene) -> Iterator[str]:
     world = scene.world(next(one for one in APIS.values() if not scene.refusal(one)))
     for one in _model(world).properties:
         identity = one.name.split()[0]
-        if identity.startswith("I") and identity[1:2].isdigit():
+        if identity in PROPERTIES:
             yield identity
 
 

@@ -7,6 +7,7 @@ import pytest
 from memslotlib import recheck
 from memslotlib.claims import load
 from memslotlib.protocol.grammar import orders
+from memslotlib.protocol.properties import violated
 from memslotlib.protocol.scenes import FLIP
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Word
@@ -79,4 +80,4 @@ def test_an_order_without_a_quiescent_period_is_no_sound_one():
     programs = list(orders(FLIP))
 
     for program in programs[:: len(programs) // 12]:
-        assert set(recheck.ordered(program).violated) - {"I12"}, program.name
+        assert set(violated(recheck.ordered(program))) - {"I12"}, program.name

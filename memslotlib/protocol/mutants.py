@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 from ..check import explore
-from ..verdict import Word
 from .apis import APIS, Api
 from .kernel import LOCK, UNLOCK, publish
 from .mmu import disallow_huge
 from .model import model
 from .program import Op, Program
-from .properties import PROPERTIES
+from .properties import violated
 from .scenes import SCENES
 from .slots import Change, Slot
 from .userspace import fetch_bitmap
@@ -98,12 +97,7 @@ def _sound(name: str, api: Api, policy: Policy) -> World | None:
 
 def breaks(w: World) -> str:
     """Return the id of the property that breaks first, in the fewest steps; empty if none does."""
-    found = explore(model(w), traces=False, first_violation=True).verdicts
-    broken = {
-        name.split()[0]: one.after_steps
-        for name, one in found.items()
-        if one.verdict.word is Word.VIOLATED and name.split()[0] in PROPERTIES
-    }
+    broken = violated(explore(model(w), traces=False, first_violation=True))
     return min(broken, key=lambda one: broken[one], default="")
 
 

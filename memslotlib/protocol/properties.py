@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..check import Result
 from ..errors import MemslotError
+from ..verdict import Word
 
 
 class UnknownPropertyError(MemslotError, KeyError):
@@ -169,3 +171,16 @@ I3b, I4a, I4a', I4b, I5, I5', I7, I8, I9a, I9b, I10, I12, I13, I13'
         known = ", ".join(PROPERTIES)
         raise UnknownPropertyError(f"no property {identity!r}; there are {known}")
     return PROPERTIES[identity]
+
+
+def violated(result: Result) -> dict[str, int]:
+    """Return the ids of the properties that are violated, and after how many steps each first is.
+
+    A search also says of events that have to happen whether they do; these are no properties.
+    """
+    found = {name.split()[0]: one for name, one in result.verdicts.items()}
+    return {
+        identity: one.after_steps
+        for identity, one in found.items()
+        if identity in PROPERTIES and one.verdict.word is Word.VIOLATED
+    }

@@ -74,13 +74,18 @@ def fill(m: Any, w: World, v: Any, access: Access) -> None:
 
 @step
 def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
-    """``kvm_tdp_page_fault()``; true where the access is over, with nothing that it got to."""
-    if w.notifies:
-        is_over = yield from guarded_fault(m, w, v, access)
-        return is_over
+    """``kvm_tdp_page_fault()``; true where the access is over, with nothing that it got to.
+
+    The notifier's sequence number is read first. The page behind the slot is found without
+    mmu_lock, and mapped under it unless the root or the page is out of date by then.
+    """
     m.mode[v] = OUT
     m.srcu[v] = READING
+    seq = m.invalidate_seq if w.notifies else 0
     slot = lookup(m, access.as_id, access.gfn)
+    if access.gfn in w.denied and m.is_denied:
+        yield from exit_until(m, w, v, access, "denied")
+        return False
     if slot is None:
         m.srcu[v] = OUTSIDE
         met_hole(m, w, v, access)
@@ -90,6 +95,9 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     holds(m, w, slot)
     if slot.is_disabled:
         yield from exit_disabled(m, w, v, access, slot)
+        return False
+    if slot.is_userfault and not m.is_clear:
+        yield from exit_until(m, w, v, access, "userfault")
         return False
     if w.policy.fixes_fast and is_only_protected(m, w, access, slot):
         yield from fast_page_fault(m, w, access, slot)
@@ -103,10 +111,17 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
         met_hole(m, w, v, access)
         yield f"{access}: fault, {slot} is not to be used"
         return True
+    page = backing(m, w, access, slot.hva)
+    if w.notifies:
+        m.wait(page != "")
+        yield f"GUP: {page} is behind {slot}"
     if m.request[v] == RELOAD:
         yield "fault: root obsolete, retry"
         return False
-    install(m, w, access, slot)
+    if w.notifies and (m.is_invalidating or m.invalidate_seq != seq):
+        yield "fault: invalidated meanwhile, retry"
+        return False
+    install(m, w, access, slot, page)
     yield f"map {slot}'s page"
     return False
 
@@ -133,50 +148,6 @@ def fast_page_fault(m: Any, w: World, access: Access, slot: Slot) -> Steps:
 
 
 @step
-def guarded_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
-    """The same where more than slots may change: what is behind an hva, or what a guest may do.
-
-    The sequence number is read first. The page is found without mmu_lock, and mapped under it
-    unless an invalidation is under way or was since.
-    """
-    m.mode[v] = OUT
-    m.srcu[v] = READING
-    seq = m.invalidate_seq
-    slot = lookup(m, access.as_id, access.gfn)
-    if access.gfn in w.denied and m.is_denied:
-        yield from exit_until(m, w, v, access, "denied")
-        return False
-    if slot is None:
-        m.srcu[v] = OUTSIDE
-        met_hole(m, w, v, access)
-        yield f"{access}: fault, no slot"
-        return True
-    yield f"fault: found {slot}"
-    holds(m, w, slot)
-    if slot.is_userfault and not m.is_clear:
-        yield from exit_until(m, w, v, access, "userfault")
-        return False
-    if slot.is_invalid and w.policy.retries:
-        happened(m, w, "a fault is retried")
-        yield "fault: INVALID, retry"
-        return False
-    if slot.is_invalid or (slot.readonly and access.is_write):
-        m.srcu[v] = OUTSIDE
-        met_hole(m, w, v, access)
-        yield f"{access}: fault, {slot} is not to be used"
-        return True
-    page = backing(m, w, access, slot.hva)
-    m.wait(page != "")
-    yield f"GUP: {page} is behind {slot}"
-    if m.request[v] == RELOAD or m.is_invalidating or m.invalidate_seq != seq:
-        yield "fault: invalidated meanwhile, retry"
-        return False
-    install(m, w, access, slot, page)
-    yield f"map {page}"
-    return False
-
-
-@step
 def exit_until(m: Any, w: World, v: Any, access: Access, why: str) -> Steps:
     """KVM_EXIT_MEMORY_FAULT: userspace runs the vCPU again when it has lifted what it had set."""
     m.srcu[v] = OUTSIDE
@@ -187,12 +158,8 @@ def exit_until(m: Any, w: World, v: Any, access: Access, why: str) -> Steps:
         m.wait(m.is_clear)
 
 
-def install(m: Any, w: World, access: Access, slot: Slot, page: str = "") -> None:
-    """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit.
-
-    ``page`` is what was found behind the slot's hva, where that is another question.
-    """
-    page = page or slot.hva
+def install(m: Any, w: World, access: Access, slot: Slot, page: str) -> None:
+    """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit."""
     is_writable = not slot.readonly and (access.is_write or not slot.log)
     gfns = [access.gfn]
     if may_be_huge(m, w, access, slot):

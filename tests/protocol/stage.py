@@ -7,11 +7,11 @@ from typing import Any
 from memslotlib.check import Result, explore
 from memslotlib.protocol.model import model
 from memslotlib.protocol.program import MARKS, Op, Program
+from memslotlib.protocol.properties import violated
 from memslotlib.protocol.sequential import Running, Sequential
 from memslotlib.protocol.slots import Change, Slot
 from memslotlib.protocol.vcpu import lookup
 from memslotlib.protocol.world import X86, Access, Policy, World
-from memslotlib.verdict import Word
 
 OLD, NEW = Slot("old", 0, 2), Slot("new", 0, 2, "B")
 LOW, HIGH = Slot("low", 0, 1), Slot("high", 1, 1)
@@ -59,9 +59,7 @@ def moments(on: Sequential, gfn: int = 0) -> list[str]:
 
 def broken(w: World) -> set[str]:
     """Return the ids of the properties that a search finds violated: I1, I3a, ..."""
-    result = searched(w)
-    names = [n for n, one in result.verdicts.items() if one.verdict.word is Word.VIOLATED]
-    return {name.split()[0] for name in names if name[0] == "I"}
+    return set(violated(searched(w)))
 
 
 def searched(w: World) -> Result:

@@ -123,7 +123,7 @@ def test_a_fault_begins_again_where_its_root_is_obsolete():
     on.m.request[on.world.cpu[0]] = "reload"
 
     assert fault.step()
-    assert fault.label == "fault: invalidated meanwhile, retry"
+    assert fault.label == "fault: root obsolete, retry"
 
 
 def test_a_page_that_nothing_changes_is_that_of_the_slot():

@@ -129,7 +129,7 @@ def fault(m: Any, w: World, v: Any, access: Access) -> Any:
         yield f"{access}: MMIO SPTE tagged, emulated"
         return True
     holds(m, w, slot)
-    install(m, w, access, slot)
+    install(m, w, access, slot, slot.hva)
     m.mmio = NONE
     yield f"map {slot}'s page"
     return False

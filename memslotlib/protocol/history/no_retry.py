@@ -57,7 +57,7 @@ def exit_then_fault(m: Any, w: World, v: Any, access: Access) -> Any:
         yield "fault: map MMIO"
         return True
     holds(m, w, slot)
-    install(m, w, access, slot)
+    install(m, w, access, slot, slot.hva)
     yield f"map {slot}'s page"
     return False
 

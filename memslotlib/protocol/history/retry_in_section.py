@@ -92,7 +92,7 @@ def pre_fault(m: Any, w: World, v: Any, access: Access, on_invalid: str) -> Any:
             yield "pre-fault: root obsolete, retry"
         else:
             holds(m, w, slot)
-            install(m, w, access, slot)
+            install(m, w, access, slot, slot.hva)
             is_over = True
             yield "pre-fault: mapped"
     m.srcu[v] = OUTSIDE

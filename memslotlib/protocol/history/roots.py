@@ -88,6 +88,6 @@ def fault(m: Any, w: World, v: Any, access: Access, checks_root: bool) -> Any:
         yield f"map {slot}'s page in the old root"
     else:
         holds(m, w, slot)
-        install(m, w, access, slot)
+        install(m, w, access, slot, slot.hva)
         yield f"map {slot}'s page"
     return False

@@ -70,9 +70,16 @@ def details(question: str, records: Mapping[str, Recorded] | None = None) -> Tab
         if cell.word != Word.DOES_NOT_APPLY.value
     ]
     columns = ("Claim", "API", "On", "Verdict", "States", "Depth", "Reached", "Lines", "Flipped by")
+    return Table(columns, rows)
+
+
+def searched(question: str, records: Mapping[str, Recorded] | None = None) -> Said:
+    """Return what the searches left out, and which claims have a smaller bound, and why."""
+    found = recorded(question) if records is None else records
+    if not found:
+        return Said(_UNRECORDED)
     bounds = sorted({cell.bound for one in found.values() for cell in one.cells if cell.bound})
-    caption = f"Searched: {'; '.join(bounds)}. {_smaller(found)}".strip()
-    return Table(columns, rows, caption)
+    return Said(f"Searched: {'; '.join(bounds)}. {_smaller(found)}".strip())
 
 
 def _smaller(found: Mapping[str, Recorded]) -> str:

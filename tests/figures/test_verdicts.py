@@ -85,7 +85,9 @@ def test_lists_of_a_sentence_name_the_apis(found):
     assert verdicts.violating("Q4.9", found) == "NOT RUN"
 
 
-@pytest.mark.parametrize("show", [verdicts.table, verdicts.details, verdicts.source])
+@pytest.mark.parametrize(
+    "show", [verdicts.table, verdicts.details, verdicts.searched, verdicts.source]
+)
 def test_without_records_it_says_what_records_them(show):
     assert show("Q4", {}) == Said("Nothing is recorded; `memslots claims --record` records it.")
 
@@ -135,10 +137,10 @@ def test_each_bug_of_the_past_is_found_before_its_fix_and_not_after():
 
 def test_a_smaller_bound_is_told_with_its_reason(found):
     small = replace(found["Q4.1"].record, parameters={"litmus": "hva-flip+vhost"})
-    told = verdicts.details("Q4", {"Q4.1": replace(found["Q4.1"], record=small)}).caption
+    told = verdicts.searched("Q4", {"Q4.1": replace(found["Q4.1"], record=small)}).text
 
     assert "Q4.1: two accesses of each vCPU" in told
-    assert "two accesses" not in verdicts.details("Q4", found).caption
+    assert "two accesses" not in verdicts.searched("Q4", found).text
 
 
 def test_how_many_orders_are_sound_is_counted():

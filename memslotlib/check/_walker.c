@@ -35,7 +35,8 @@ enum { UNKNOWN, READ, CHOOSE, LEAF, BLOCKED, END, TRUE, FALSE };
 #define TABLE_HEAD 4096
 /* Outcomes for which there is room when a batch begins, and how many each waits to be seen to. */
 #define BATCH_OUTCOMES 2048
-#define LAG 48
+#define TOGETHER 32
+#define RECENT_MASK 0xfffu
 /* Choices within one step: Python refuses more. */
 #define NESTED_MAX 64
 /* What a tree came to is remembered where it reads so few bits, and has so few outcomes. */
@@ -136,7 +137,7 @@ static u64 random_number(u64 *seed)
 static u64 grown(u64 slots)
 {
     if (slots < 1u << 18)
-        return 4 * slots;
+        return slots < 1u << 17 ? 8 * slots : 4 * slots;
     return slots < 1u << 22 ? 2 * slots : slots / 4 * 7;
 }
 
@@ -223,6 +224,7 @@ int walker_begin(walker *w, const u64 *initial)
     w->table_slots = TABLE_SLOTS_FIRST;
     w->out_slots = 1u << 12;
     w->out = malloc(8 * (w->words + 1) * w->out_slots);
+    w->recent = malloc(8 * w->words * (RECENT_MASK + 1ull));
     w->memo_slots = MEMO_SLOTS_FIRST;
     w->memo = calloc(w->memo_slots, 4);
     w->memo_used = 1; /* Entry 0 is nobody's, and stays empty. */
@@ -283,6 +285,7 @@ void walker_end(walker *w)
     if (w->table)
         munmap(w->table, w->table_bytes);
     free(w->out);
+    free(w->recent);
     free(w->memo);
     free(w->lists);
     w->queue = w->table = w->out = NULL;

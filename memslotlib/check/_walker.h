@@ -80,6 +80,7 @@ typedef struct {
     uint64_t table_slots;
     uint64_t *out;
     uint64_t out_slots;
+    uint64_t *recent;
     uint32_t *memo;
     uint32_t memo_slots;
     uint32_t memo_used;

@@ -109,17 +109,33 @@ static inline u64 NAME(count)(walker *w, u64 n, u64 end, u64 events, int waits)
     return kept;
 }
 
-/* Make the kept outcomes canonical, and ask memory for their places in the table. */
-static inline void NAME(announce)(walker *w, u64 n, u64 end)
+/* Make the outcomes [n, end) canonical, drop those that were met a short while ago, and ask memory
+   for the places of the others in the table; return where these end. Half of all outcomes go here:
+   who steps first and who second mostly does not matter. */
+static inline u64 NAME(announce)(walker *w, u64 n, u64 end)
 {
-    for (u64 i = n; i < end; i++) {
-        u64 *o = w->out + i * OUT_WORDS;
+    const u64 slots = w->table_slots, *table = w->table;
+    u64 *out = w->out, *recent = w->recent, kept = n;
+    const int is_symmetric = w->chunk_count != 0;
 
-        if (w->chunk_count)
-            NAME(canonical)(w, o);
-        o[W] = NAME(hash)(o);
-        __builtin_prefetch(w->table + place_of(o[W], w->table_slots), 1);
+    for (u64 i = n; i < end; i++) {
+        u64 s[W], hash, is_new, *met, *o = out + kept * OUT_WORDS;
+
+        memcpy(s, out + i * OUT_WORDS, sizeof s);
+        if (is_symmetric)
+            NAME(canonical)(w, s);
+        hash = NAME(hash)(s);
+        met = recent + (hash & RECENT_MASK) * W;
+        is_new = !NAME(same)(met, s);
+        memcpy(met, s, sizeof s);
+        memcpy(o, s, sizeof s);
+        o[W] = hash;
+        /* Not a branch, which a processor would guess wrong half of the time. */
+        __asm__("" : "+r"(is_new));
+        __builtin_prefetch(table + (place_of(hash, slots) & -is_new), 1);
+        kept += is_new;
     }
+    return kept;
 }
 
 /* Whether a state is new, or waits in the queue to be expanded after the one that is now. */
@@ -202,8 +218,8 @@ static int64_t NAME(ample)(walker *w, const u64 *s, u64 n)
     return (int64_t)n;
 }
 
-/* Expand one state and append its outcomes, announced, at w->out[*n]. */
-static int NAME(expand_one)(walker *w, u64 index, u64 *n)
+/* Expand one state and append its outcomes at w->out[*n]. */
+static inline int NAME(expand_one)(walker *w, u64 index, u64 *n)
 {
     const u64 *s = STATE(index);
     u64 events;
@@ -223,36 +239,33 @@ static int NAME(expand_one)(walker *w, u64 index, u64 *n)
         got = NAME(expand)(w, s, *n, &waits);
     if (got < 0)
         return got == -1 ? WALKER_MISS : WALKER_NO_MEMORY;
-    got = (int64_t)NAME(count)(w, *n, (u64)got, events, waits);
-    NAME(announce)(w, *n, (u64)got);
-    *n = (u64)got;
+    *n = NAME(count)(w, *n, (u64)got, events, waits);
     return WALKER_LEVEL;
 }
 
-/* Expand up to a batch of states. What they lead to is looked at only some outcomes later, and
-   entered some more later, so that memory has answered by then and always has something to do. */
+/* Expand up to a batch of states, some at a time. What these lead to is looked at only after the
+   next few were expanded, and entered after the few that follow, so that memory has answered by
+   then and always has something to do. */
 static int NAME(run_batch)(walker *w, u64 end)
 {
-    u64 n = 0, looked = 0, entered = 0;
+    u64 n = 0, announced = 0, looked = 0, entered = 0;
     int why = WALKER_LEVEL;
 
-    if (!NAME(make_room)(w, BATCH_OUTCOMES))
-        return WALKER_NO_MEMORY;
-    while (why == WALKER_LEVEL && w->expanded < end && n < BATCH_OUTCOMES / 2) {
-        why = NAME(expand_one)(w, w->expanded, &n);
-        for (; looked + LAG < n && n <= BATCH_OUTCOMES; looked++)
+    while (entered < n || (why == WALKER_LEVEL && w->expanded < end && n < BATCH_OUTCOMES)) {
+        u64 before = announced, looked_at = looked;
+
+        if (n < BATCH_OUTCOMES)
+            for (int i = 0; i < TOGETHER && why == WALKER_LEVEL && w->expanded < end; i++)
+                why = NAME(expand_one)(w, w->expanded, &n);
+        announced = n = NAME(announce)(w, announced, n);
+        for (; looked < before; looked++)
             NAME(look)(w, looked);
-        for (; entered + 2 * LAG < n && n <= BATCH_OUTCOMES; entered++)
+        if (!NAME(make_room)(w, looked_at - entered))
+            return WALKER_NO_MEMORY;
+        for (; entered < looked_at; entered++)
             if (!NAME(enter)(w, entered))
                 return WALKER_NO_MEMORY;
     }
-    if (!NAME(make_room)(w, n - entered))
-        return WALKER_NO_MEMORY;
-    for (; looked < n; looked++)
-        NAME(look)(w, looked);
-    for (; entered < n; entered++)
-        if (!NAME(enter)(w, entered))
-            return WALKER_NO_MEMORY;
     return why;
 }
 

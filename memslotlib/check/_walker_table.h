@@ -161,6 +161,8 @@ static void NAME(begin)(walker *w, const u64 *initial)
 
     memcpy(s, initial, sizeof s);
     NAME(canonical)(w, s);
+    for (u64 i = 0; i <= RECENT_MASK; i++)
+        memcpy(w->recent + i * W, s, sizeof s);
     memcpy(w->out, s, sizeof s);
     w->out[W] = NAME(hash)(s);
     NAME(enter)(w, 0);

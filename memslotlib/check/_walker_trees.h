@@ -141,6 +141,9 @@ static void NAME(remember)(walker *w, walker_memo *memo, const u64 *s, const u64
 static inline int64_t NAME(expand)(walker *w, const u64 *s, u64 n, int *waits)
 {
     const walker_actor *actor = w->actors, *last = actor + w->actor_count;
+#if FAST
+    const u64 *leaves = w->leaves;
+#endif
 
     for (; actor < last; actor++) {
         u32 local = NAME(bits)(s, actor->offset, actor->mask);
@@ -155,7 +158,7 @@ static inline int64_t NAME(expand)(walker *w, const u64 *s, u64 n, int *waits)
 
         if (__builtin_expect((entry & 3) - 1 < 2, 1) && __builtin_expect(n < w->out_slots, 1)) {
             /* One outcome, or none: written either way, and counted only if it is one. */
-            const u64 *leaf = w->leaves + (entry >> 2 & LEAF_MAX) * LEAF_WORDS;
+            const u64 *leaf = leaves + (entry >> 2 & LEAF_MAX) * LEAF_WORDS;
             u64 *o = w->out + n * OUT_WORDS;
 
             for (int i = 0; i < W; i++)

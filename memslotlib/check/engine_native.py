@@ -228,6 +228,8 @@ class NativeEngine:
         program = self.program
         self._buffers = ()
         for number, roots in enumerate(program.roots):
+            if len(roots) == self._known_roots[number]:
+                continue
             known = self._roots[number]
             for local in range(self._known_roots[number], min(len(roots), len(known))):
                 known[local] = roots[local]
@@ -246,7 +248,8 @@ class NativeEngine:
                 return space.DEPTH
             if self._until is not None and time.monotonic() > self._until:
                 return space.SECONDS
-            why = lib.walker_run(walker, SLICE_STATES if self._is_fitted else PROBE_STATES)
+            probe = max(0, PROBE_STATES - walker.expanded)
+            why = lib.walker_run(walker, SLICE_STATES if self._is_fitted else probe)
             if why == lib.WALKER_MISS:
                 self._learn()
             elif why == lib.WALKER_LEVEL:
@@ -281,7 +284,7 @@ class NativeEngine:
 
     def _learn(self) -> None:
         walker = self._walker
-        state = sum(walker.miss_state[n] << 64 * n for n in range(self._words))
+        state = sum([walker.miss_state[n] << 64 * n for n in range(self._words)])
         self._buffers = ()
         try:
             self.program.expand(walker.miss_tree, state)

@@ -104,6 +104,11 @@ class Kind:
         """How many bits a value takes; a variable with one value takes none."""
         return (len(self.values) - 1).bit_length()
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether no value has the highest code of these bits."""
+        return len(self.values) < 1 << self.width_bits
+
     def encode(self, value: object) -> int:
         """Return the code of ``value``; ModelError when it is outside."""
         try:

@@ -148,11 +148,15 @@ class Variable:
 
 @dataclass(frozen=True)
 class Cell:
-    """The smallest thing that is read or written: an element, or one bit of a reference."""
+    """The smallest thing that is read or written: an element, or one bit of a reference.
+
+    ``has_spare`` says that its kind has fewer values than its bits have codes.
+    """
 
     width_bits: int
     init: int
     member: Member | None
+    has_spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -349,4 +353,4 @@ def _cells(variable: Variable) -> Iterable[Cell]:
     block = len(variable.inits) // len(variable.per) if variable.per else 0
     for number, init in enumerate(variable.inits):
         member = variable.per[number // block] if variable.per else None
-        yield Cell(kind.width_bits, kind.encode(init), member)
+        yield Cell(kind.width_bits, kind.encode(init), member, kind.has_spare)

@@ -15,7 +15,8 @@ from .errors import CheckError
 from .kinds import Member, Symmetric
 
 WORD_BITS = 64
-#: One word is stored as its value plus one, so that an empty place can be told from it.
+#: One word is stored as its value plus one, so that an empty place can be told from it: 64 ones
+#: must not occur. Either a bit stays unused, or a field says that it never is all ones.
 FIRST_WORD_BITS = 63
 #: What the walker is compiled for.
 WORDS_MAX = 8
@@ -23,10 +24,11 @@ WORDS_MAX = 8
 
 @dataclass(frozen=True)
 class Field:
-    """So many bits, of a member or of nobody."""
+    """So many bits, of a member or of nobody; ``has_spare`` says that they never are all ones."""
 
     width_bits: int
     member: Member | None = None
+    has_spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,20 @@ class Packing:
 
     def get(self, state: int, index: int) -> int:
         """Return the code that field ``index`` has in ``state``."""
-        return (state >> self.offsets[index]) & ((1 << self.fields[index].width_bits) - 1)
+        return (state >> self.offsets[index]) & self.masks[index]
 
     def put(self, state: int, index: int, code: int) -> int:
         """Return ``state`` with another code in field ``index``."""
         offset = self.offsets[index]
-        mask = (1 << self.fields[index].width_bits) - 1
-        return (state & ~(mask << offset)) | (code << offset)
+        return (state & ~(self.masks[index] << offset)) | (code << offset)
+
+    def effect(self, codes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+        """Return which bits of a state to keep and which to set, to put codes into fields."""
+        changed = put = 0
+        for index, code in codes:
+            changed |= self.masks[index] << self.offsets[index]
+            put |= code << self.offsets[index]
+        return ~changed & (1 << WORD_BITS * self.words) - 1, put
 
     def canonical(self, state: int) -> int:
         """Return the representative of all states that differ from this by permuting members.
@@ -89,6 +98,11 @@ class Packing:
         return state
 
     @cached_property
+    def masks(self) -> tuple[int, ...]:
+        """The ones of each field, not shifted."""
+        return tuple((1 << one.width_bits) - 1 for one in self.fields)
+
+    @cached_property
     def by_set(self) -> list[tuple[Symmetric, list[Chunk]]]:
         """The chunks of each set."""
         sets = dict.fromkeys(chunk.of for chunk in self.chunks)
@@ -100,14 +114,15 @@ def pack(fields: Sequence[Field], least_words: int = 1) -> Packing:
 
     Raises CheckError when they do not fit into what the walker is compiled for.
     """
-    pieces = list(_pieces(fields))
+    first_bits = WORD_BITS if any(one.has_spare for one in fields) else FIRST_WORD_BITS
+    pieces = list(_pieces(fields, first_bits))
     pieces.sort(key=lambda piece: -piece[0])
     filled: list[int] = []
     offsets = [0] * len(fields)
     chunks = []
     for width, group, of in pieces:
         copies = of.size if of else 1
-        places = [_place(filled, width) for _ in range(copies)]
+        places = [_place(filled, width, first_bits) for _ in range(copies)]
         for copy, place in enumerate(places):
             for index in group[copy]:
                 offsets[index] = place
@@ -128,7 +143,7 @@ def pack(fields: Sequence[Field], least_words: int = 1) -> Packing:
 _Piece = tuple[int, list[list[int]], Symmetric | None]
 
 
-def _pieces(fields: Sequence[Field]) -> Iterable[_Piece]:
+def _pieces(fields: Sequence[Field], widest_bits: int) -> Iterable[_Piece]:
     sets: dict[Symmetric, list[list[int]]] = {}
     for index, one in enumerate(fields):
         if one.member is None:
@@ -141,16 +156,16 @@ def _pieces(fields: Sequence[Field]) -> Iterable[_Piece]:
         start = width = 0
         for end, index in enumerate(blocks[0]):
             bits = fields[index].width_bits
-            if width + bits > FIRST_WORD_BITS:
+            if width + bits > widest_bits:
                 yield width, [block[start:end] for block in blocks], of
                 start, width = end, 0
             width += bits
         yield width, [block[start:] for block in blocks], of
 
 
-def _place(filled: list[int], width: int) -> int:
+def _place(filled: list[int], width: int, first_bits: int) -> int:
     for word, used in enumerate(filled):
-        if used + width <= (FIRST_WORD_BITS if word == 0 else WORD_BITS):
+        if used + width <= (WORD_BITS if word else first_bits):
             filled[word] += width
             return word * WORD_BITS + used
     filled.append(width)

@@ -23,6 +23,12 @@ class Choice(NamedTuple):
     chosen: int
     of: Symmetric | None
 
+    def made_by(self, member: Member | None) -> int:
+        """Return its number where a member makes it in the place of its role's first one."""
+        if self.of is None or member is None or member.of is not self.of:
+            return self.chosen
+        return {0: member.index, member.index: 0}.get(self.chosen, self.chosen)
+
 
 class Mark(NamedTuple):
     """A step property was broken or reached."""
@@ -65,7 +71,7 @@ class Recorder:
         self, packing: Packing, state: int, chosen: list[int], lines: list[tuple[str, int]]
     ) -> None:
         """Forget the last path; read from ``state``, and choose as ``chosen`` says, then 0."""
-        self.offsets, self.fields = packing.offsets, packing.fields
+        self.offsets, self.masks = packing.offsets, packing.masks
         self.state, self.chosen, self.lines = state, chosen, lines
         self.log: list[Read | Choice] = []
         self.seen: dict[int, int] = {}
@@ -80,11 +86,10 @@ class Recorder:
         """Return what the path wrote, or the state's code; only the first read is noted."""
         code = self.seen.get(cell)
         if code is None:
-            width = self.fields[cell].width_bits
-            code = (self.state >> self.offsets[cell]) & ((1 << width) - 1)
-            self.seen[cell] = code
+            mask = self.masks[cell]
+            code = self.seen[cell] = self.state >> self.offsets[cell] & mask
             self._touched()
-            if width:
+            if mask:
                 self.log.append(Read(cell, code))
         return code
 

@@ -122,19 +122,30 @@ class Program:
                 self.widen()
 
     def fit(self) -> bool:
-        """Pack as tightly as the local states found so far allow; tell whether that saves words."""
+        """Pack as tightly as the local states found so far allow; tell whether that saves words.
+
+        What is left of the last word is room for local states that are yet to be found, and goes
+        to the roles with the least.
+        """
         before = self.packing.words
-        bits = {n: (len(role.locals) - 1).bit_length() for n, role in enumerate(self.roles)}
+        found = [len(role.locals) for role in self.roles]
+        bits = {number: (count - 1).bit_length() for number, count in enumerate(found)}
         tight = pack(self._fields(bits), self.least_words).words
         if tight == before:
             return False
-        roomy = {n: bits[n] + 1 for n in bits}
-        chosen = roomy if pack(self._fields(roomy), self.least_words).words == tight else bits
-        self.pack_again(chosen)
+        wider = [number for number in bits if bits[number] < self.local_bits[number]]
+        while wider:
+            fullest = max(wider, key=lambda number: found[number] / (1 << bits[number]))
+            more = {**bits, fullest: bits[fullest] + 1}
+            if pack(self._fields(more), self.least_words).words == tight:
+                bits = more
+            if bits is not more or bits[fullest] == self.local_bits[fullest]:
+                wider.remove(fullest)
+        self.pack_again(bits)
         return True
 
     def _fields(self, bits: dict[int, int]) -> list[Field]:
-        fields = [Field(cell.width_bits, cell.member) for cell in self.model.cells]
+        fields = [Field(cell.width_bits, cell.member, cell.has_spare) for cell in self.model.cells]
         for number, role in enumerate(self.roles):
             fields += [Field(bits[number], self.instances[i].member) for i in role.instances]
         return fields
@@ -287,12 +298,14 @@ class Program:
 
         The first member's paths stand for all of theirs, so each has to come to the same.
         """
-        expected = Counter(self._came_to(role, path, state, 0) for path in paths)
+        expected = [self._came_to(role, path, state, 0) for path in paths]
         for copy in range(1, len(role.instances)):
             of = self._member(role, copy).of
             other = self.packing.swapped(state, of, 0, copy)
             again = self._paths(role, number, other, copy, name)
-            if Counter(self._came_to(role, path, other, copy) for path in again) == expected:
+            found = [self._came_to(role, path, other, copy) for path in again]
+            # In the same order, mostly; a choice of a member may come to the same in another one.
+            if found == expected or Counter(found) == Counter(expected):
                 continue
             if self._paths(role, number, state, 0, name) != paths:
                 self._unrepeatable(paths[0], name, state)
@@ -343,10 +356,9 @@ class Program:
             local = stand_in(local, self._member(role, 0), self._member(role, copy))
         kind, after, label = t.LEAF, 0, None
         try:
-            moved = stepper.guarded(
-                name, lambda: self.said(state), lambda: stepper.step(local) if local else _ended()
+            after, label = stepper.guarded(
+                name, lambda: self.said(state), lambda: self._moved(role, local, copy)
             )
-            after, label = self._number(role, moved.local, name, state, copy), moved.label
         except Blocked as blocked:
             kind = t.END if blocked.is_end else t.BLOCKED
         is_step = kind == t.LEAF
@@ -362,24 +374,25 @@ class Program:
             max(0, recorder.first),
         )
 
+    def _moved(self, role: Role, local: LocalState, copy: int) -> tuple[int, Any]:
+        """Make a micro-step; return the number of the local state after it, and its label."""
+        if not local:
+            raise Blocked(True)  # An actor that has returned waits for ever: that is no deadlock.
+        after, label = self.stepper.step(local)
+        return self._number(role, after, copy), label
+
     def _start(self, role: Role) -> None:
         instance = self.instances[role.instances[0]]
-        local, role.is_primed = self.stepper.guarded(
+        guarded = self.stepper.guarded
+        local, role.is_primed = guarded(
             instance.name, lambda: "", lambda: self.stepper.start(instance)
         )
         self.started += self.stepper.lines
-        self._number(role, local, instance.name, None)
+        guarded(instance.name, lambda: "", lambda: self._number(role, local))
 
-    def _number(
-        self, role: Role, local: LocalState, name: str, state: int | None, copy: int = 0
-    ) -> int:
+    def _number(self, role: Role, local: LocalState, copy: int = 0) -> int:
         """Return the number of a local state; -1 for one that only a copy comes to."""
-        member = self.instances[role.instances[copy]].member
-        key = self.stepper.guarded(
-            name,
-            lambda: "" if state is None else self.said(state),
-            lambda: frozen(local, member, self.shared),
-        )
+        key = frozen(local, self.instances[role.instances[copy]].member, self.shared)
         number = role.numbers.get(key, -1)
         if number < 0 and not copy:
             number = role.numbers[key] = len(role.locals)
@@ -394,27 +407,27 @@ class Program:
 
     def _enter(self, role: Role, path: Path) -> None:
         """Enter a path, recorded by the first instance of a role, into the tree of each."""
+        trees, leaf, offsets, fields = self.trees, 0, self.packing.offsets, self.packing.fields
+        own = self.local_field(role.instances[0])
+        effect = self.packing.effect((*path.writes, (own, path.after)))
         for actor in role.instances:
             node = self.roots[actor][path.local]
             swap = self._swaps[actor]
             member = self.instances[actor].member
             for one in path.log:
                 if isinstance(one, Read):
-                    node = self._read(node, swap[one.cell], one.code)
+                    cell = swap[one.cell]
+                    node = trees.read(node, offsets[cell], fields[cell].width_bits, one.code)
                 else:
-                    node = self.trees.choose(node, one.options, swapped_choice(one, member))
-            if path.kind != t.LEAF:
-                self.trees.end(node, path.kind)
-            else:
-                self.trees.end(node, t.LEAF, self._leaf(actor, path, swap))
+                    node = trees.choose(node, one.options, one.made_by(member))
+            if path.kind == t.LEAF:
+                keep, put = effect
+                if member is not None and member.index:
+                    keep = self.packing.swapped(keep, member.of, 0, member.index)
+                    put = self.packing.swapped(put, member.of, 0, member.index)
+                leaf = trees.leaf(keep, put, self.marks_of(path.marks))
+            trees.end(node, path.kind, leaf)
             self.path_at[node] = path
-
-    def _leaf(self, actor: int, path: Path, swap: list[int]) -> int:
-        offsets, fields = self.packing.offsets, self.packing.fields
-        writes = [(offsets[swap[c]], fields[c].width_bits, code) for c, code in path.writes]
-        field_ = self.local_field(actor)
-        writes.append((offsets[field_], fields[field_].width_bits, path.after))
-        return self.trees.leaf(writes, self.marks_of(path.marks))
 
     def marks_of(self, marks: tuple[Mark, ...]) -> int:
         """Return the marks as an engine sees them: a bit each."""
@@ -474,18 +487,6 @@ class Program:
             assert isinstance(one, Read)
             node = self._read(node, one.cell, one.code)
         self.trees.end(node, path.kind)
-
-
-def _ended() -> Any:
-    """An actor that has returned waits for ever, and that is no deadlock."""
-    raise Blocked(True)
-
-
-def swapped_choice(one: Choice, member: Member | None) -> int:
-    """Return the number of the choice that a member makes where its role's first one makes it."""
-    if one.of is None or member is None or member.of is not one.of:
-        return one.chosen
-    return {0: member.index, member.index: 0}.get(one.chosen, one.chosen)
 
 
 def _shown(value: Any) -> str:

@@ -140,11 +140,12 @@ def _counted(count: int) -> int:
 class Elements:
     """An array as actors see it."""
 
-    __slots__ = ("_each", "_first", "_owner", "_port", "_shape", "_variable")
+    __slots__ = ("_each", "_first", "_is_plain", "_owner", "_port", "_shape", "_variable")
 
     def __init__(self, owner: Shared, variable: Variable, port: Port) -> None:
         self._owner, self._variable, self._port = owner, variable, port
         self._shape, self._first, self._each = variable.shape, variable.first, variable.cells_each
+        self._is_plain = variable.per is None and len(variable.shape) == 1
 
     @property
     def name(self) -> str:
@@ -152,7 +153,8 @@ class Elements:
         return self._variable.name
 
     def __getitem__(self, index: Any) -> Any:
-        return read(self._port, self._variable, self._first + self._place(index) * self._each)
+        cell = self._first + self._place(index) * self._each
+        return read(self._port, self._variable, cell)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         place = self._place(index)
@@ -167,12 +169,13 @@ class Elements:
         return (self[i] for i in (per or range(self._shape[0])))
 
     def _place(self, index: Any) -> int:
+        if type(index) is int and self._is_plain and 0 <= index < self._shape[0]:
+            return index
         indices = index if isinstance(index, tuple) else (index,)
         if len(indices) != len(self._shape):
             self._refuse(index, f"{len(self._shape)} indices are needed")
-        place = 0
-        for number, (one, length) in enumerate(zip(indices, self._shape, strict=True)):
-            per = self._variable.per if number == 0 else None
+        place, per = 0, self._variable.per
+        for one, length in zip(indices, self._shape, strict=True):
             if isinstance(one, Member):
                 if per is not one.of:
                     self._refuse(index, f"{one} is no index here")
@@ -181,7 +184,7 @@ class Elements:
                 self._refuse(index, f"its index is a member of {per.name}")
             if not (isinstance(one, int) and 0 <= one < length):
                 self._refuse(index, f"{one!r} is not in range(0, {length})")
-            place = place * length + one
+            place, per = place * length + one, None
         return place
 
     def _refuse(self, index: Any, why: str) -> NoReturn:

@@ -164,12 +164,15 @@ def _is_library(file: str) -> bool:
 def stand_in(local: LocalState, one: Member, other: Member) -> LocalState:
     """Return a local state of one member as it is of another one."""
 
-    def of_other(value: Any) -> Any:
-        if type(value) is tuple:
-            return tuple(map(of_other, value))
-        return other if value is one else value
+    def of_other(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            [
+                other if value is one else of_other(value) if type(value) is tuple else value
+                for value in values
+            ]
+        )
 
-    return tuple(frame._replace(saved=of_other(frame.saved)) for frame in local)
+    return tuple([Frame(code, block, of_other(saved)) for code, block, saved in local])
 
 
 def frozen(local: LocalState, own: Member | None, shared: Shared) -> tuple[Any, ...]:
@@ -182,6 +185,13 @@ def frozen(local: LocalState, own: Member | None, shared: Shared) -> tuple[Any, 
     for frame in local:
         keys = []
         for place, value in enumerate(frame.saved):
+            # Most locals are one of these: without a call, since this runs for every path.
+            if type(value) in _PLAIN:
+                keys.append(value)
+                continue
+            if value is shared or value is own:
+                keys.append((type(value), None))
+                continue
             try:
                 keys.append(_key(value, own, shared, local))
             except _UnstorableError as error:

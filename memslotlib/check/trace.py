@@ -11,7 +11,7 @@ from typing import Any
 
 from . import paths as p
 from .errors import CheckError
-from .program import Program, Successor, swapped_choice
+from .program import Program, Successor
 from .space import Edge
 
 Elements = dict[str, Any]
@@ -211,7 +211,7 @@ def _without_comment(text: str) -> str:
 def choices(program: Program, chosen: Successor) -> list[int]:
     """Return what each ``choose`` of a step gave, as numbers."""
     member = program.instances[chosen.actor].member
-    return [swapped_choice(one, member) for one in chosen.path.log if isinstance(one, p.Choice)]
+    return [one.made_by(member) for one in chosen.path.log if isinstance(one, p.Choice)]
 
 
 def elements(program: Program, state: int) -> Elements:

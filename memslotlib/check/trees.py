@@ -14,7 +14,7 @@ A node of kind UNKNOWN has never been walked: the engine stops there and asks fo
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from .errors import CheckError
 
@@ -70,12 +70,8 @@ class Trees:
             raise ConflictError
         self.nodes[node] = found
 
-    def leaf(self, writes: Iterable[tuple[int, int, int]], marks: int) -> int:
-        """Return the leaf with these writes (offset, width, code) and marks."""
-        keep, put = (1 << 64 * self.words) - 1, 0
-        for offset, width, code in writes:
-            keep &= ~(((1 << width) - 1) << offset)
-            put |= code << offset
+    def leaf(self, keep: int, put: int, marks: int) -> int:
+        """Return the leaf with these bits to keep and to set, and these marks."""
         effect = (keep, put, marks)
         number = self._known.get(effect)
         if number is None:

@@ -128,7 +128,7 @@ def test_a_choice_of_many_outcomes_is_whole():
 
 def test_a_search_takes_at_most_30_bytes_a_state_at_one_word_and_45_at_two():
     one_word = explore(memslot_like.model(accesses=2), symmetry=False, traces=False)
-    two_words = explore(memslot_like.model(vcpus=3, accesses=1), traces=False)
+    two_words = explore(memslot_like.model(vcpus=3, pages=3, accesses=1), traces=False)
 
     assert (one_word.words, two_words.words) == (1, 2)
     assert one_word.memory_bytes <= 30 * one_word.states

@@ -290,3 +290,21 @@ def test_samples_are_the_same_from_both_samplers():
 
 def said_of_sample(result):
     return result.text, result.levels, tuple(one.replay for one in result.traces.values())
+
+
+@pytest.mark.parametrize(("top", "words"), [(3, 1), (4, 2)])
+def test_a_state_may_fill_one_word_as_long_as_it_is_never_all_ones(top, words):
+    sizes = {"a": 1 << 14, "b": 1 << 14, "c": 1 << 14, "d": 1 << 12, "e": top}
+
+    def fill(m):
+        for n in range(255):
+            if n == 254:
+                m.a, m.b, m.c, m.d = m.choose((0, sizes["a"] - 1)), 16383, 16383, 4095
+                m.e = m.choose(top)
+            yield
+
+    model = Model("full", {name: Int(size) for name, size in sizes.items()}, [Actor(fill)])
+    found = {name: explore(model, engine=name) for name in ENGINES}
+
+    assert {one.states for one in found.values()} == {255 + 2 * top}
+    assert {one.words for one in found.values()} == {words}

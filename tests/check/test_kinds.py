@@ -63,6 +63,7 @@ def test_the_width_is_the_least_that_tells_all_values_apart(start, length):
 
     assert 1 << kind.width_bits >= length
     assert kind.width_bits == 0 or 1 << (kind.width_bits - 1) < length
+    assert kind.has_spare == (length < 1 << kind.width_bits)
     assert kind.values[kind.encode(start + length - 1)] == start + length - 1
 
 

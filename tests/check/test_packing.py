@@ -54,6 +54,23 @@ def test_what_was_put_is_what_is_got_and_other_fields_stay(fields, data):
     assert [packing.get(state, index) for index in range(len(fields))] == codes
 
 
+@given(field_lists(), st.data())
+def test_an_effect_puts_codes_and_keeps_the_rest(fields, data):
+    packing = pack(fields)
+    codes = {
+        index: data.draw(st.integers(0, (1 << one.width_bits) - 1))
+        for index, one in enumerate(fields)
+        if data.draw(st.booleans())
+    }
+    state = expected = data.draw(st.integers(0, (1 << WORD_BITS * packing.words) - 1))
+    for index, code in codes.items():
+        expected = packing.put(expected, index, code)
+
+    keep, put = packing.effect(codes.items())
+
+    assert state & keep | put == expected
+
+
 def permuted(fields, codes, of, order):
     """Return the codes with the fields of member ``i`` moved to member ``order[i]``."""
     seats = [[n for n, one in enumerate(fields) if one.member is member] for member in of]
@@ -117,6 +134,20 @@ def test_a_members_fields_lie_together_in_chunks_that_fit_a_word():
 )
 def test_a_state_takes_as_many_words_as_the_walker_knows(widths, words):
     assert pack([Field(width) for width in widths]).words == words
+
+
+@pytest.mark.parametrize(
+    ("widths", "spare", "words"),
+    [
+        ([20, 20, 20, 4], 0, 1),
+        ([20, 20, 20, 4], 3, 1),
+        ([20, 20, 20, 5], 0, 2),
+    ],
+)
+def test_a_word_is_full_only_if_it_is_never_all_ones(widths, spare, words):
+    fields = [Field(width, has_spare=place == spare) for place, width in enumerate(widths)]
+
+    assert pack(fields).words == words
 
 
 def test_a_state_that_is_too_big_is_refused_with_its_size():

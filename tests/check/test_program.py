@@ -353,6 +353,31 @@ def test_fitting_packs_the_local_states_tighter_and_changes_no_transition():
     assert not program.fit()
 
 
+def test_what_is_left_of_the_word_is_room_for_the_roles_with_the_least():
+    variables = {f"v{n}": Int(1 << 14) for n in range(4)}
+
+    def long(m):
+        for _ in range(4):
+            m.v0 = 0
+            yield
+        m.wait(False, end=True)
+
+    def short(m):
+        for _ in range(2):
+            m.v1 = 0
+            yield
+        m.wait(False, end=True)
+
+    program = Program(Model("m", variables, [Actor(long), Actor(short)]))
+    reached(program, 40)
+    found = [len(role.locals) for role in program.roles]
+
+    # 63 bits, of which 56 are taken: 3 and 2 bits are needed, and the other 2 go one to each.
+    assert found == [5, 3]
+    assert program.fit()
+    assert (program.packing.words, program.local_bits) == (1, [4, 3])
+
+
 def test_a_step_with_more_choices_than_can_be_told_apart_is_refused():
     def actor(m):
         m.x = sum(m.choose(2) for _ in range(NESTED_MAX + 1)) % 4

@@ -13,7 +13,8 @@ address space; what a vCPU keeps carries that of address space 0, also in SMM.
 
 Left out: the guest's virtual address and the access rights, which a vCPU keeps too, and that it
 never keeps frame 0; that the hook of the architecture also kicks vCPUs, of which it asks nothing;
-and whatever happens between the reading of an MMIO SPTE and of the generation, which is one step.
+and whatever happens between the reading of an MMIO SPTE and of the generation, which is one step. A
+test takes the two apart: it matters only where the tags begin again in between.
 """
 
 from __future__ import annotations

@@ -125,8 +125,10 @@ def explored(scene_name: str, api_key: str, policy: str = "x86", traces: bool = 
 def mutant(world: World, text: str) -> World:
     """Return the world with the mutant that a claim names.
 
-    "without STEP" leaves out the first step whose text begins so; "without every STEP" all of them;
-    "without the last STEP" the last one; "STEP earlier" exchanges its first with the one before.
+    "without STEP" leaves out the first step whose text begins so; "without every STEP" all of them,
+    or of "STEP or STEP"; "without the last STEP" the last one; "STEP earlier" exchanges its first
+    with the one before; "STEP right after STEP" moves each to the last of the other before it.
+    "without role.smm" is a world whose address spaces share their page tables.
     "with the steps of API" takes those of another one, where no single step matters.
     "fails after STEP" is an update that fails later than it does, after the first such step of its
     success, and undoes nothing. Of several programs those are changed that have the step.
@@ -136,6 +138,8 @@ def mutant(world: World, text: str) -> World:
     if text.startswith("with the steps of "):
         other = api(text.removeprefix("with the steps of "))
         return world.mutated(other.build(world.change, world.policy, world.huge))
+    if text == "without role.smm":
+        return replace(world, name=f"{world.name}, {text}", has_role_smm=False)
     whole = world.origin if text.startswith("fails after ") else world.programs
     changed = [_mutated(one, text) for one in whole if _found(one, text)]
     if not changed:
@@ -147,17 +151,29 @@ def mutant(world: World, text: str) -> World:
 
 def _step(text: str) -> str:
     step = text.removeprefix("without ").removeprefix("every ").removeprefix("fails after ")
-    return step.removeprefix("the last ").removesuffix(" earlier")
+    return step.removeprefix("the last ").removesuffix(" earlier").partition(" right after ")[0]
 
 
 def _found(program: Program, text: str) -> list[int]:
-    return [n for n, op in enumerate(program) if str(op).startswith(_step(text))]
+    steps = tuple(_step(text).split(" or "))
+    return [n for n, op in enumerate(program) if str(op).startswith(steps)]
+
+
+def _moved(program: Program, found: list[int], other: str) -> Program:
+    """Return the program with each step found right after the last other one before it."""
+    ops = list(program)
+    for number in found:
+        place = max(n for n, op in enumerate(ops[:number]) if str(op).startswith(other))
+        ops.insert(place + 1, ops.pop(number))
+    return Program(tuple(ops), f"{program[found[0]]} right after {other}")
 
 
 def _mutated(program: Program, text: str) -> Program:
     found, step = _found(program, text), _step(text)
     if text.startswith("fails after "):
         return failures.late(program, found[-1] if "the last" in text else found[0])
+    if " right after " in text:
+        return _moved(program, found, text.partition(" right after ")[2])
     if text.endswith(" earlier"):
         return program.swapped(found[0] - 1)
     if text.startswith("without every "):

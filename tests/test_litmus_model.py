@@ -79,6 +79,35 @@ def test_a_step_earlier_changes_place_with_the_one_before():
     assert names[names.index("zap all") + 1] == "end grace period"
 
 
+def test_every_step_of_one_kind_or_another_may_be_left_out():
+    world = scene("grow-cached+emulator").world(api("today"))
+    text = "without every mark in progress or store generation"
+    kept = [str(op) for op in mutant(world, text).programs[0]]
+
+    left_out = [str(op) for op in world.programs[0] if str(op) not in kept]
+    assert sorted(left_out) == ["mark in progress 0"] * 3 + ["store generation 0"] * 3
+
+
+def test_a_step_may_be_put_right_after_another_wherever_it_is():
+    world = scene("grow-cached+emulator").world(api("today"))
+    (before,) = world.programs
+    (after,) = mutant(world, "store generation right after publish").programs
+
+    names = [str(op) for op in after]
+    places = [n for n, name in enumerate(names) if name == "store generation 0"]
+    assert [names[n - 1] for n in places] == ["publish 0"] * 3
+    assert sorted(names) == sorted(map(str, before))
+
+
+def test_the_page_tables_of_address_spaces_may_be_one():
+    world = scene("grow-isolated+smi").world(api("today"))
+    found = mutant(world, "without role.smm")
+
+    assert (world.has_role_smm, found.has_role_smm) == (True, False)
+    assert found.programs == world.programs
+    assert found.name == f"{world.name}, without role.smm"
+
+
 def test_a_mutant_of_a_step_that_is_not_there_shows_the_program():
     with pytest.raises(UnknownSceneError, match=r"no step 'kick'(?s:.*)take slots lock"):
         mutant(scene("split+load").world(api("today")), "without kick")
@@ -108,6 +137,8 @@ def test_a_scene_tells_which_properties_it_asks():
     assert {"I4a", "I4a'", "I4b", "I3b"} <= set(asked(scene("hva-flip+store")))
     assert {"I13", "I13'"} <= set(asked(scene("batch-2as+smi")))
     assert {"I5", "I5'"} <= set(asked(scene("split-logged+store")))
+    assert {"I6", "I15", "I15'"} <= set(asked(scene("grow-cached+emulator")))
+    assert "I11" in set(asked(scene("grow-isolated+smi")))
 
 
 @pytest.mark.parametrize(

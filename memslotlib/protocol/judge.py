@@ -31,6 +31,10 @@ def met_hole(m: Any, w: World, v: Any, access: Access) -> None:
     if access.is_write and w.change.may_refuse_writes(access.as_id, access.gfn):
         happened(m, w, "a write to READONLY memory leaves to userspace")
         return
+    if w.caches and m.returned and w.change.page_after(access.as_id, access.gfn):
+        m.fail("I15 no access meets a hole where memory is after the update", consequence(access))
+    if access.as_id in w.untouched and w.change.page_before(access.as_id, access.gfn):
+        m.fail("I11 an update of one address space does not show in another", consequence(access))
     if w.change.keeps(access.as_id, access.gfn):
         m.fail("I3a no hole where the page stays", consequence(access))
     elif w.change.repoints(access.as_id, access.gfn):
@@ -47,6 +51,8 @@ def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
         m.fail("I2 nothing reaches the old page after the update", str(access))
     if m.returned and access.is_write and w.change.becomes_readonly(access.as_id, access.gfn):
         m.fail("I2 nothing reaches the old page after the update", f"{access}, which is READONLY")
+    if access.as_id in w.untouched and page != before:
+        m.fail("I11 an update of one address space does not show in another", str(access))
     frame = w.at(access.as_id, access.gfn)
     if frame in w.moving:
         place = w.moving.index(frame)

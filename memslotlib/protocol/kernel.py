@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..check import step
+from .mmio import published
 from .program import Op
 from .slots import Edit, Slot
 from .state import AWAITED, READING
@@ -32,6 +33,8 @@ def release_slots_lock(m: Any, w: World) -> Steps:
     for as_id in w.spaces:
         if m.sets[as_id, 0] != m.sets[as_id, 1]:
             m.fail("I7 both sets are equal at rest", f"as_id {as_id}")
+        if w.caches and m.in_progress[as_id, m.active[as_id]]:
+            m.fail("I6 generations are unique and only grow", f"as_id {as_id} is in progress")
     m.slots_lock = False
     yield "mutex_unlock(slots_lock)"
 
@@ -51,6 +54,8 @@ def edit_inactive(m: Any, w: World, edit: Edit) -> Steps:
 def publish(m: Any, w: World, as_id: int) -> Steps:
     """``rcu_assign_pointer()`` in ``kvm_swap_active_memslots()``: lookups see the other set."""
     m.active[as_id] = 1 - m.active[as_id]
+    if w.caches:
+        published(m, w, as_id)
     yield f"swap active set of as_id {as_id}"
 
 

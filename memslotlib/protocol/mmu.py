@@ -12,7 +12,7 @@ from typing import Any
 from ..check import step
 from .program import Op
 from .slots import Slot
-from .state import EXITING, FLUSH, IN, NOTHING, OUT, RELOAD
+from .state import EXITING, FLUSH, IN, NO_TAG, NOTHING, OUT, RELOAD
 from .world import ABSENT, Entry, Policy, World
 
 Steps = Any
@@ -37,8 +37,7 @@ def cleared(m: Any, w: World, as_id: int, gfn: int) -> None:
         m.owner[w.at(as_id, one)] = "-"
 
 
-@step
-def zap_all(m: Any, w: World) -> Steps:
+def obsolete_roots(m: Any, w: World) -> None:
     """``kvm_mmu_zap_all_fast()``: every root is obsolete, of both address spaces.
 
     A vCPU in the guest walks its old root until it leaves, so it may still use what was there.
@@ -52,6 +51,14 @@ def zap_all(m: Any, w: World) -> Steps:
     for as_id in w.spaces:
         for gfn in range(w.gfns):
             cleared(m, w, as_id, gfn)
+            if w.caches:
+                m.mmio_spte[w.at(as_id, gfn)] = NO_TAG
+
+
+@step
+def zap_all(m: Any, w: World) -> Steps:
+    """``kvm_mmu_zap_all_fast()`` as a slot goes."""
+    obsolete_roots(m, w)
     yield "zap all: roots obsolete, vCPUs kicked"
 
 

@@ -64,6 +64,15 @@ def properties(w: World) -> list[Property]:
         *map(sometimes, w.events),
         sometimes("the update returns", lambda m: m.returned),
     ]
+    if w.caches:
+        found += [
+            never("I15 no access meets a hole where memory is after the update"),
+            never("I15' a remembered hole is believed only where no memory is"),
+        ]
+    if w.caches and w.swaps:
+        found.append(never("I6 generations are unique and only grow"))
+    if w.untouched:
+        found.append(never("I11 an update of one address space does not show in another"))
     if w.mix:
         found += [
             never("I13 one vCPU never sees a mix"),

@@ -100,6 +100,13 @@ _ALL = (
         "its bit. Without it, a log of ones would do for I5.",
     ),
     Stated(
+        "I6",
+        "generations are unique and only grow",
+        "The generation that look-ups read in an address space only grows, and no two sets of "
+        "slots that were published have the same one, in whatever space. From the swap until the "
+        "grace period is over it is marked as in progress; whenever slots_lock is free it is not.",
+    ),
+    Stated(
         "I7",
         "both sets are equal at rest",
         "Whenever slots_lock is free, both sets of an address space hold the same slots.",
@@ -133,6 +140,12 @@ _ALL = (
         "be overtaken without end is not excluded.",
     ),
     Stated(
+        "I11",
+        "an update of one address space does not show in another",
+        "While an update changes slots of one address space, an access in another finds what it "
+        "would find without it: the page of its frame, or no memory where its space has none.",
+    ),
+    Stated(
         "I12",
         "every SPTE is accounted in the slot that a lookup finds",
         "At every step, the metadata that an SPTE is accounted in (rmap, write tracking, huge-page "
@@ -151,6 +164,19 @@ _ALL = (
         "Once any vCPU has seen the new layout through one frame of a change, no vCPU sees the old "
         "one through another. The observer is two vCPUs that communicate.",
     ),
+    Stated(
+        "I15",
+        "no access meets a hole where memory is after the update",
+        "After the last ioctl of an update has returned, no access through a frame that has a page "
+        "then is told that there is no memory, be it by a look-up or by what is remembered of an "
+        "earlier one. A store to READONLY memory is told so, and is no hole.",
+    ),
+    Stated(
+        "I15'",
+        "a remembered hole is believed only where no memory is",
+        "An access is told that there is no memory by what its vCPU keeps or an MMIO SPTE says, "
+        "without a look-up, only at a moment at which a look-up finds no slot to use either.",
+    ),
 )
 
 #: By their ids.
@@ -165,7 +191,7 @@ def stated(identity: str) -> Stated:
     >>> stated("I3")
     Traceback (most recent call last):
     memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I3a, \
-I3b, I4a, I4a', I4b, I5, I5', I7, I8, I9a, I9b, I10, I12, I13, I13'
+I3b, I4a, I4a', I4b, I5, I5', I6, I7, I8, I9a, I9b, I10, I11, I12, I13, I13', I15, I15'
     """
     if identity not in PROPERTIES:
         known = ", ".join(PROPERTIES)

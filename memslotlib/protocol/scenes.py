@@ -12,6 +12,7 @@ from typing import Any
 
 from .agents import SET_TABLE, START, STOP
 from .apis import Api, today
+from .mmio import generational
 from .program import Op, Program
 from .slots import Change, Slot
 from .userspace import SETTLE
@@ -27,7 +28,7 @@ class Scene:
 
     ``smaller`` says why a bound is smaller than two vCPUs with three accesses each. ``vhost`` says
     when userspace hands it the new memory table: "before" or "after" the update, or while it is
-    "stopped" around it.
+    "stopped" around it. ``caches`` asks what is remembered of holes, where a policy does that.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scene:
     waits: bool = False
     contender: Program | None = None
     vhost: str = ""
+    caches: bool = False
 
     def refusal(self, api: Api) -> str:
         """Return why the API cannot make the change; empty if it can."""
@@ -57,6 +59,9 @@ class Scene:
             around = VHOST[self.vhost](program.ops)
             kept = [op for op in around if op != SET_TABLE or not api.keeps_slots]
             program = Program(tuple(kept), program.name)
+        caches = self.caches and policy.remembers
+        if caches:
+            program = generational(program)
         return World(
             name=f"{self.name}, {api.key}",
             change=self.change,
@@ -72,6 +77,7 @@ class Scene:
             outside=self.outside,
             waits=self.waits,
             contender=self.contender,
+            caches=caches,
         )
 
 
@@ -194,5 +200,42 @@ _OUTSIDE = (
     _outside("split+contender", _SPLIT_ALONE, _accesses(_LOADS, "guest"), contender=_PLUG),
 )
 
+#: A slot grows in address space 0, at a frame where address space 1 has SMRAM.
+_LOW = Slot("low.smm", 0, 2, as_id=1)
+_ISOLATED = Change((*GROW.before, _LOW, SMRAM), (*GROW.after, _LOW, SMRAM))
+#: SMRAM comes, at a frame where address space 1 had no slot.
+_SMRAM_COMES = Change((Slot("ram", 0, 3), _LOW), (Slot("ram", 0, 3), _LOW, SMRAM))
+_HOLE = every(_LOADS, (3,), ("guest",))
+_SMRAM = Access("load", 3, "emulator", 1)
+
+
+def _cached(name: str, change: Change, accesses: tuple[Access, ...], **more: Any) -> Scene:
+    events = "an access gets to memory", "a remembered hole is believed"
+    return Scene(name, change, accesses, events=events, caches=True, **more)
+
+
+_CACHED = (
+    Scene("split-cached+emulator", SPLIT, every(_LOADS, (1,), ("guest", "emulator")), caches=True),
+    _cached("grow-cached+emulator", GROW, every(_LOADS, (1, 3), ("guest", "emulator"))),
+    _cached(
+        "move-cached+emulator",
+        MOVE,
+        (*every(_LOADS, (3,), ("guest", "emulator")), Access("load", 2, "emulator")),
+    ),
+    _cached("batch-2as-cached+emulator", BOTH, (*_HOLE, Access("load", 1, "emulator", 1))),
+    _cached(
+        "grow-isolated+smi",
+        _ISOLATED,
+        (*_HOLE, Access("load", 3, "guest", 1), Access("load", 2, "walk", 1)),
+        smram=3,
+    ),
+    _cached("grow-isolated+emulator", _ISOLATED, (*_HOLE, _SMRAM)),
+    _cached(
+        "create-smm-cached+emulator",
+        _SMRAM_COMES,
+        (Access("load", 1), Access("load", 3, "guest", 1), _SMRAM),
+    ),
+)
+
 #: By the name that claims use.
-SCENES: Mapping[str, Scene] = {scene.name: scene for scene in (*_ALL, *_OUTSIDE)}
+SCENES: Mapping[str, Scene] = {scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_CACHED)}

@@ -13,6 +13,8 @@ OUT, IN, EXITING = "out", "in", "exiting"
 NOTHING, FLUSH, RELOAD = "-", "flush", "reload"
 #: An SRCU reader: outside, inside, inside and waited for by a grace period.
 OUTSIDE, READING, AWAITED = 0, 1, 2
+#: No MMIO SPTE is there, and no vCPU keeps a frame.
+NO_TAG, NO_GFN = -1, -1
 
 
 def variables(w: World) -> dict[str, Kind | Array]:
@@ -60,6 +62,19 @@ def variables(w: World) -> dict[str, Kind | Array]:
         found["is_denied"] = Flag()
     if w.uses("clear_userfault"):
         found["is_clear"] = Flag()
+    found |= outside(w) | caches(w)
+    if spaces > 1:
+        found["smm"] = Array(Flag(), w.cpu)
+    if w.logs:
+        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
+        for name in ("newer", "harvested", "touched"):
+            found[name] = Array(Flag(), w.gfns)
+    return found
+
+
+def outside(w: World) -> dict[str, Kind | Array]:
+    """Return what who accesses memory from outside of KVM_RUN needs."""
+    found: dict[str, Kind | Array] = {}
     if w.vhost:
         found["vq_mutex"] = Flag()
         found["table"] = OneOf("before", "after")
@@ -68,10 +83,27 @@ def variables(w: World) -> dict[str, Kind | Array]:
             found["is_stopped"] = Flag()
     if w.device:
         found["device_srcu"] = Int(3)
-    if spaces > 1:
-        found["smm"] = Array(Flag(), w.cpu)
-    if w.logs:
-        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
-        for name in ("newer", "harvested", "touched"):
-            found[name] = Array(Flag(), w.gfns)
     return found
+
+
+def caches(w: World) -> dict[str, Kind | Array]:
+    """Return what generations need, and what remembers holes by them.
+
+    ``generation`` and ``in_progress`` are of each set of slots. A space begins with its own number
+    and goes up by as many as there are spaces. ``mmio_spte`` has the tag of each frame, and
+    ``mmio_gfn`` and ``mmio_gen`` are each vCPU's own. ``newest`` and ``used`` are the properties'.
+    """
+    if not w.caches:
+        return {}
+    spaces = len(w.spaces)
+    top = spaces * (1 + w.swaps)
+    tags = Int(NO_TAG, min(w.tags, top), init=NO_TAG)
+    return {
+        "generation": Array(Int(top), spaces, 2, init=[[n, n] for n in w.spaces]),
+        "in_progress": Array(Flag(), spaces, 2),
+        "mmio_spte": Array(tags, spaces * w.gfns),
+        "mmio_gfn": Array(Int(NO_GFN, w.gfns, init=NO_GFN), w.cpu),
+        "mmio_gen": Array(Int(top), w.cpu),
+        "newest": Array(Int(top), spaces, init=list(w.spaces)),
+        "used": Array(Flag(), top, init=[n < spaces for n in range(top)]),
+    }

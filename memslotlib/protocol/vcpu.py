@@ -10,10 +10,11 @@ from typing import Any
 
 from ..check import step
 from .judge import happened, holds, met_hole, met_page
+from .mmio import believes, is_kept, is_noslot, met_kept, no_slot
 from .mmu import obey
 from .notifier import backing
 from .slots import Slot
-from .state import IN, OUT, OUTSIDE, READING, RELOAD
+from .state import IN, NO_TAG, OUT, OUTSIDE, READING, RELOAD
 from .world import Access, Entry, World
 
 Steps = Any
@@ -57,6 +58,10 @@ def guest_access(m: Any, w: World, v: Any, access: Access) -> Steps:
         elif m.spte[frame].permits(access):
             fill(m, w, v, access)
             yield "page walk fills the TLB"
+        elif w.caches and believes(m, w, v, access):
+            yield f"{access}: MMIO SPTE of this generation"
+            yield from kvm_access(m, w, v, access)
+            return
         else:
             is_over = yield from page_fault(m, w, v, access)
             if is_over:
@@ -86,6 +91,11 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     if access.gfn in w.denied and m.is_denied:
         yield from exit_until(m, w, v, access, "denied")
         return False
+    if w.caches and is_noslot(w, slot):
+        is_stale = yield from no_slot(m, w, v, access, slot)
+        if not is_stale:
+            yield from kvm_access(m, w, v, access)
+        return not is_stale
     if slot is None:
         m.srcu[v] = OUTSIDE
         met_hole(m, w, v, access)
@@ -170,6 +180,8 @@ def install(m: Any, w: World, access: Access, slot: Slot, page: str) -> None:
         if m.spte[frame] != Entry(page, True):
             m.spte[frame] = Entry(page, is_writable)
         m.owner[frame] = slot.metadata(gfn)
+        if w.caches:
+            m.mmio_spte[frame] = NO_TAG
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn)
         m.touched[access.gfn] = True
@@ -201,9 +213,14 @@ def exit_disabled(m: Any, w: World, v: Any, access: Access, slot: Slot) -> Steps
 @step
 def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     """KVM's own access for the guest, by ``kvm_vcpu_read_guest()`` and its like: no page tables."""
-    if w.pauses and m.mode[v] == OUT:  # Who is in the guest exits, and is inside KVM_RUN still.
+    # Who is in the guest exits, and is inside KVM_RUN still; so is a fault that is emulated.
+    if w.pauses and m.mode[v] == OUT and m.srcu[v] == OUTSIDE:
         m.wait(not m.paused)
     m.mode[v] = OUT
+    if w.caches and is_kept(m, w, v, access):
+        met_kept(m, w, v, access, lookup(m, access.as_id, access.gfn))
+        yield f"{access}: the vCPU keeps it as MMIO"
+        return
     while True:
         m.srcu[v] = READING
         slot = lookup(m, access.as_id, access.gfn)

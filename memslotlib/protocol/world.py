@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -63,18 +63,24 @@ class Policy:
     - ``fixes_fast``: a write to a page that only the log protects is let through without mmu_lock
       (x86).
     - ``zaps_all``: a slot that goes takes all SPTEs of the VM with it (x86 by default).
+    - ``remembers``: a fault that finds no slot leaves an MMIO SPTE, and its vCPU keeps the frame
+      (x86).
+    - ``keeps_space``: what a vCPU keeps of a hole goes by its own address space; no kernel's does.
     """
 
     name: str = "x86"
     retries: bool = True
     zaps_all: bool = True
     fixes_fast: bool = True
+    remembers: bool = True
+    keeps_space: bool = False
 
 
 X86 = Policy()
 X86_SLOT_ZAP = Policy("x86, SLOT_ZAP_ALL off", zaps_all=False)
 X86_BEFORE_5_13 = Policy("x86 before 5.13", retries=False)
-ARM64 = Policy("arm64", retries=False, zaps_all=False, fixes_fast=False)
+ARM64 = Policy("arm64", retries=False, zaps_all=False, fixes_fast=False, remembers=False)
+X86_KEEPS_SPACE = Policy("x86, MMIO kept by address space", keeps_space=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +95,8 @@ class World:
     of: what they need is declared even if a mutant does not use it. ``outside`` are accesses from
     outside of KVM_RUN, of which whoever makes them makes ``outside_max``; ``waits`` says that a
     device tries again where a slot is disabled. ``contender`` is what another thread runs.
+    ``caches`` asks for generations and for what remembers holes by them, where an MMIO SPTE tells
+    ``tags`` of them apart. Without ``has_role_smm`` the address spaces share their page tables.
     """
 
     name: str
@@ -108,6 +116,9 @@ class World:
     outside_max: int = 2
     waits: bool = False
     contender: Program | None = None
+    caches: bool = False
+    tags: int = 1 << 19
+    has_role_smm: bool = True
 
     # A world is kept over steps by a model: it never changes, and is itself alone.
     def __hash__(self) -> int:
@@ -231,9 +242,26 @@ class World:
             pages |= {slot.hva: None for slot in self.change.come}
         return (ABSENT, *(Entry(page, writable) for page in pages for writable in (False, True)))
 
+    @cached_property
+    def swaps(self) -> int:
+        """The most swaps of active sets that there may be."""
+        programs = *self.origin, *self.programs
+        other = () if self.contender is None else self.contender
+        return max(map(_swaps, programs), default=0) + _swaps(other)
+
+    @cached_property
+    def untouched(self) -> tuple[int, ...]:
+        """The address spaces that no program changes, where a world asks for isolation."""
+        touched = {edit.as_id for op in self.ops for edit in op.edits}
+        return tuple(as_id for as_id in self.spaces if self.caches and as_id not in touched)
+
     def at(self, as_id: int, gfn: int) -> int:
         """Return where the translation of a frame is in an array of them."""
-        return as_id * self.gfns + gfn
+        return (as_id if self.has_role_smm else 0) * self.gfns + gfn
+
+
+def _swaps(ops: Iterable[Op]) -> int:
+    return sum(op.step.__name__ == "publish" for op in ops)
 
 
 def every(

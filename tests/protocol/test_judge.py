@@ -8,11 +8,12 @@ import pytest
 from protocol.stage import FLIP, GONE, LOAD, OLD, SPLIT, STORE
 from protocol.stage import stage as staged
 
+from memslotlib.protocol.apis import today
 from memslotlib.protocol.judge import consequence, happened, holds, met_hole, met_page
 from memslotlib.protocol.kernel import free
 from memslotlib.protocol.program import Op
 from memslotlib.protocol.slots import Change, Slot
-from memslotlib.protocol.world import Access
+from memslotlib.protocol.world import X86, Access
 
 I2 = "I2 nothing reaches the old page after the update"
 I4A = "I4a one vCPU never sees the old page after the new one"
@@ -183,3 +184,51 @@ def test_a_page_of_neither_layout_is_no_mix():
     met_page(m, w, v, Access("load", 1), "C")
 
     assert stage.failed == []
+
+
+I11 = "I11 an update of one address space does not show in another"
+I15 = "I15 no access meets a hole where memory is after the update"
+
+
+def test_after_the_update_a_hole_is_wrong_where_memory_is_whatever_was_there_before():
+    come, gone = Change((), (OLD,)), GONE
+    for change, returned, failed in ((come, True, [I15]), (come, False, []), (gone, True, [])):
+        stage = staged(change, *today.update(change, X86), caches=True)
+        stage.m.returned = returned
+        met_hole(stage.m, stage.world, stage.world.cpu[0], LOAD)
+        assert stage.failed == failed
+
+
+def test_a_store_to_readonly_memory_after_the_update_meets_no_hole():
+    rom = replace(OLD, readonly=True)
+    stage = staged(Change((), (rom,)), *today.create(rom), caches=True)
+    stage.m.returned = True
+
+    met_hole(stage.m, stage.world, stage.world.cpu[0], STORE)
+
+    assert stage.failed == []
+
+
+@pytest.mark.parametrize(
+    ("access", "page", "failed"),
+    [
+        (Access("load", 0, "guest", 1), "S", []),
+        (Access("load", 0, "guest", 1), "A", [I11]),
+        (Access("load", 0, "guest", 1), "", [I11]),
+        (Access("load", 1, "guest", 1), "", []),
+        (Access("load", 1, "guest", 1), "A", [I11]),
+        (Access("load", 1), "A", []),
+        (Access("load", 1), "", []),
+    ],
+)
+def test_in_a_space_that_no_update_touches_an_access_finds_what_was_there(access, page, failed):
+    smm = Slot("smm", 0, 1, "S", as_id=1)
+    stage = staged(Change((smm,), (OLD, smm)), *today.create(OLD), caches=True)
+    v = stage.world.cpu[0]
+
+    if page:
+        met_page(stage.m, stage.world, v, access, page)
+    else:
+        met_hole(stage.m, stage.world, v, access)
+
+    assert [one for one in stage.failed if one[:3] != "I3a"] == failed

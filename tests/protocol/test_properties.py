@@ -6,13 +6,17 @@ import pytest
 from protocol.stage import FLIP, world
 
 from memslotlib.protocol import failures, model
+from memslotlib.protocol.apis import today
 from memslotlib.protocol.properties import PROPERTIES, UnknownPropertyError, stated
 from memslotlib.protocol.slots import Change, Slot
+from memslotlib.protocol.world import X86
 
 
 def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_model():
     log = Change((Slot("log", 0, 1, log=True),), ())
     made = [*model.properties(world(FLIP, mix=True)), *model.properties(world(log))]
+    two = Change((Slot("ram", 0, 1), Slot("smm", 0, 1, as_id=1)), (Slot("smm", 0, 1, as_id=1),))
+    made += model.properties(world(two, today.update(two, X86), caches=True))
     made += failures.model(world(FLIP)).properties
     names = {one.name for one in made if one.name[0] == "I"}
 

@@ -48,6 +48,9 @@ TWO = Change((Slot("ram", 0, 1), Slot("smm", 0, 1, as_id=1)), ())
         ("smm", world(TWO), world(GONE)),
         ("bitmap", world(LOGGED), world(GONE)),
         ("newer", world(LOGGED), world(GONE)),
+        ("generation", world(GONE, today.update(GONE, X86), caches=True), world(GONE)),
+        ("mmio_gfn", world(GONE, caches=True), world(GONE)),
+        ("mmio_spte", world(GONE, caches=True), world(GONE)),
         (
             "no_huge",
             world(SPLIT, primitives.update(SPLIT, X86, (0, 1)), huge=(0, 1)),

@@ -35,6 +35,8 @@ def test_every_access_is_there_once():
 def test_only_x86_since_5_13_retries_a_fault_on_an_invalid_slot():
     assert [policy.retries for policy in (X86, X86_BEFORE_5_13, ARM64)] == [True, False, False]
     assert [policy.zaps_all for policy in (X86, X86_BEFORE_5_13, ARM64)] == [True, True, False]
+    assert [policy.remembers for policy in (X86, X86_BEFORE_5_13, ARM64)] == [True, True, False]
+    assert not any(policy.keeps_space for policy in (X86, X86_BEFORE_5_13, ARM64))
 
 
 def test_the_contents_are_all_that_edits_may_make_of_a_set_the_first_ones_first():
@@ -59,6 +61,34 @@ def test_frames_of_two_address_spaces_have_different_numbers():
     two = world(change)
 
     assert [two.at(as_id, gfn) for as_id in two.spaces for gfn in range(two.gfns)] == [0, 1, 2, 3]
+
+
+def test_without_role_smm_they_have_the_same_numbers():
+    change = Change((LOW, Slot("smm", 0, 1, as_id=1)), ())
+    one = world(change, has_role_smm=False)
+
+    assert [one.at(as_id, gfn) for as_id in one.spaces for gfn in range(one.gfns)] == [0, 1, 0, 1]
+
+
+def test_swaps_are_those_of_the_longest_program_and_of_whoever_contends():
+    programs = today.update(GONE, X86), today.update(FLIP, X86)
+
+    assert world(GONE).swaps == 0
+    assert [world(FLIP, one).swaps for one in programs] == [2, 3]
+    assert world(FLIP, *programs).swaps == 3
+    assert world(FLIP, *programs, contender=programs[0]).swaps == 5
+    assert world(FLIP, programs[1]).mutated(programs[1].without(2)).swaps == 3
+
+
+def test_a_space_is_untouched_where_no_edit_is_its_own_and_the_world_asks():
+    smm = Slot("smm", 0, 1, as_id=1)
+    change = Change((LOW, smm), (smm,))
+    program = today.update(change, X86)
+
+    assert world(change, program, caches=True).untouched == (1,)
+    assert world(change, program).untouched == ()
+    both = Change((LOW, smm), ())
+    assert world(both, today.update(both, X86), caches=True).untouched == ()
 
 
 def test_what_moves_is_a_frame_with_another_page_of_either_space():

@@ -1,4 +1,6 @@
-"""What the base model lacks for MMIO: generations of memslots, and SPTEs that remember one.
+"""Generations of memslots, and SPTEs that remember one: the least that shows their old bugs.
+
+What KVM does today, with address spaces and all, is in :mod:`..mmio`.
 
 A fault where no slot is leaves an MMIO SPTE behind, tagged with the generation of the slots. The
 next access there is emulated at once, without a look-up, if the tag is the generation of the day.

@@ -7,9 +7,11 @@ from typing import Any
 from ..check import Actor, Model, always, interval, never, no_deadlock, sometimes
 from ..check.model import Property
 from .agents import contender, device, vhost
+from .exits import fault_and_exit
 from .mmu import interrupt
 from .state import variables
-from .vcpu import lookup, vcpu
+from .straddle import access_in_parts
+from .vcpu import kvm_access, lookup, page_fault, vcpu
 from .world import World
 
 
@@ -34,7 +36,10 @@ def model(w: World) -> Model:
     if w.contender is not None:
         actors.append(Actor(contender, w))
     intervals = [interval("slots_lock", lambda m: m.slots_lock)]
-    return Model(w.name, variables(w), actors, properties(w), intervals)
+    made = Model(w.name, variables(w), actors, properties(w), intervals)
+    if w.exits:
+        made = made.with_step(page_fault, fault_and_exit)
+    return made.with_step(kvm_access, access_in_parts) if w.exits or w.straddles else made
 
 
 def properties(w: World) -> list[Property]:
@@ -80,5 +85,15 @@ def properties(w: World) -> list[Property]:
             never("I4a one vCPU never sees the old page after the new one"),
             never("I4a' no vCPU sees the old page after another saw the new one"),
             never("I4b no write to the old page once it is being copied"),
+        ]
+    if w.moving and w.exits:
+        found += [
+            never("I2' no load brings a value of the old page after the update"),
+            never("I4b' no write to the new page before it is copied to"),
+        ]
+    if w.straddles:
+        found += [
+            never("I14 one access never sees a mix"),
+            never("I14' no part of an access is made twice"),
         ]
     return found

@@ -68,6 +68,11 @@ def variables(w: World) -> dict[str, Kind | Array]:
             found["is_stopped"] = Flag()
     if w.device:
         found["device_srcu"] = Int(3)
+    if w.exits:
+        found["map"] = OneOf("before", "after")
+        found["has_begun"] = Array(Flag(), w.cpu)
+        if w.uses("hold_exits"):
+            found["is_held"] = Flag()
     if spaces > 1:
         found["smm"] = Array(Flag(), w.cpu)
     if w.logs:

@@ -68,15 +68,21 @@ def variables(w: World) -> dict[str, Kind | Array]:
             found["is_stopped"] = Flag()
     if w.device:
         found["device_srcu"] = Int(3)
-    if w.exits:
-        found["map"] = OneOf("before", "after")
-        found["has_begun"] = Array(Flag(), w.cpu)
-        if w.uses("hold_exits"):
-            found["is_held"] = Flag()
     if spaces > 1:
         found["smm"] = Array(Flag(), w.cpu)
     if w.logs:
         found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
         for name in ("newer", "harvested", "touched"):
             found[name] = Array(Flag(), w.gfns)
-    return found
+    return {**found, **_of_exits(w)}
+
+
+def _of_exits(w: World) -> dict[str, Kind | Array]:
+    """Return userspace's map, and how far it is with an exit of each vCPU, where it completes any.
+
+    ``has_begun`` is true from when userspace looks the frame up until KVM_RUN has completed it.
+    """
+    if not w.exits:
+        return {}
+    held: dict[str, Kind | Array] = {"is_held": Flag()} if w.uses("hold_exits") else {}
+    return {"map": OneOf("before", "after"), "has_begun": Array(Flag(), w.cpu), **held}

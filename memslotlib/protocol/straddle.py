@@ -68,9 +68,10 @@ def attempt_after_looking(
     """As :func:`attempt`, but look up the slots of all parts, in one set, before any is made."""
     slots = tuple(lookup(m, part.as_id, part.gfn) for part in access.parts)
     yield f"{access}: found {' and '.join(str(slot or 'no slot') for slot in slots)}"
-    for slot in slots:
+    for part in access.parts:
+        slot = slots[part.gfn - access.gfn]
         if slot is not None and slot.is_disabled:
-            yield from exit_disabled(m, w, v, access, slot)
+            yield from exit_disabled(m, w, v, part, slot)
             return ()
     reached: tuple[str, ...] = ()
     for part in access.parts:

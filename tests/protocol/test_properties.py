@@ -8,12 +8,15 @@ from protocol.stage import FLIP, world
 from memslotlib.protocol import failures, model
 from memslotlib.protocol.properties import PROPERTIES, UnknownPropertyError, stated
 from memslotlib.protocol.slots import Change, Slot
+from memslotlib.protocol.world import Access
 
 
 def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_model():
     log = Change((Slot("log", 0, 1, log=True),), ())
     made = [*model.properties(world(FLIP, mix=True)), *model.properties(world(log))]
     made += failures.model(world(FLIP)).properties
+    over = Access("load", 0, "emulator", npages=2)
+    made += model.properties(world(FLIP, exits=True, accesses=(over,)))
     names = {one.name for one in made if one.name[0] == "I"}
 
     assert names == {one.name for one in PROPERTIES.values()}

@@ -11,10 +11,11 @@ from protocol.stage import stage as staged
 from memslotlib.check import explore
 from memslotlib.litmus_model import explored
 from memslotlib.protocol.apis import APIS, pause, today, user_exit, wholesale
-from memslotlib.protocol.exits import CHANGE_MAP, HOLD, RELEASE
+from memslotlib.protocol.exits import CHANGE_MAP, HOLD, RELEASE, mapped
 from memslotlib.protocol.kernel import RETURN, invalidate, swap
 from memslotlib.protocol.kernel import replace as edit
 from memslotlib.protocol.model import model
+from memslotlib.protocol.notifier import MAP, UNMAP
 from memslotlib.protocol.program import Program
 from memslotlib.protocol.properties import violated
 from memslotlib.protocol.scenes import EXITS, SCENES
@@ -117,6 +118,36 @@ def test_userspace_has_no_memory_where_its_map_has_none_or_only_some_to_read():
             "store gfn 0 via emulator: completed by KVM_RUN",
         ]
         assert on.failed == []
+
+
+def test_userspace_reads_of_a_readonly_slot_what_it_may_not_write():
+    rom = Slot("rom", 0, 2, readonly=True)
+    on = exiting(Change((rom,), (rom,)))
+
+    assert mapped(on.m, on.world, LOAD) == "A"
+    assert mapped(on.m, on.world, STORE) == ""
+
+
+def test_what_is_behind_the_hva_of_userspaces_map_may_change_or_be_waited_for():
+    on = exiting(FLIP, *HOLE, UNMAP, MAP)
+    update, store = on.update(), on.accessing(STORE)
+    until(update, "synchronize_srcu: end")
+    until(store, "store gfn 0 via guest: userspace finds A")
+    until(update, "unmap the hva")
+
+    assert not store.step()
+    on.run(update)
+    until(store, "store gfn 0 via guest: made by userspace in B")
+
+
+def test_a_load_that_found_no_memory_brings_nothing_old():
+    on = exiting(COME, *today.create(OLD), RETURN)
+    load, update = on.accessing(LOAD), on.update()
+    until(load, "load gfn 0 via guest: userspace finds no memory")
+    on.run(update)
+    on.run(load)
+
+    assert on.failed == []
 
 
 def test_a_store_that_userspace_makes_after_the_return_reaches_the_old_page():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from protocol.stage import FLIP, GONE, NEW, OLD, SPLIT, broken, until, world
+from protocol.stage import FLIP, GONE, LOAD, NEW, OLD, SPLIT, broken, until, world
 from protocol.stage import stage as staged
 
 from memslotlib.check import explore
@@ -14,6 +14,7 @@ from memslotlib.protocol.apis import APIS, pause, primitives, remap, today, user
 from memslotlib.protocol.kernel import RETURN, invalidate, swap
 from memslotlib.protocol.kernel import replace as edit
 from memslotlib.protocol.model import model
+from memslotlib.protocol.notifier import MAP, UNMAP
 from memslotlib.protocol.program import Program
 from memslotlib.protocol.properties import violated
 from memslotlib.protocol.scenes import SCENES
@@ -170,6 +171,50 @@ def test_a_disabled_slot_begins_the_access_again_and_makes_its_first_part_twice(
 
     assert "store gfn 0 via emulator: found low" in on.run(store)
     assert on.failed == [TWICE]
+
+
+def test_what_was_made_is_remembered_over_several_exits():
+    low, high = Slot("low", 0, 1), Slot("high", 1, 1)
+    off = edit(high, high.disabled), *swap(0)
+    other_off = edit(high.disabled, high), edit(low, low.disabled), *swap(0)
+    again = edit(high, high.disabled), edit(high.disabled, high), edit(low.disabled, low)
+    on = straddling(Change((low, high), (low, high)), *off, *other_off, *again, *swap(0))
+    store, update = on.accessing(WIDE_STORE), on.update()
+    until(store, "store gfn 0 via emulator: A")
+    until(update, "swap active set")
+    until(store, "store gfn 1 via emulator: exit, high~ is disabled")
+    assert update.step()
+    until(update, "swap active set")
+    until(store, "store gfn 0 via emulator: exit, low~ is disabled")
+    assert on.failed == []
+
+    on.run(update)
+    on.run(store)
+
+    assert on.failed == [TWICE]
+
+
+def test_who_is_in_the_guest_leaves_it_for_the_access():
+    on = straddling(FLIP)
+    v = on.world.cpu[0]
+    on.access(LOAD)
+    assert on.m.mode[v] == "in"
+
+    assert on.accessing(WIDE_LOAD).step()
+    assert on.m.mode[v] == "out"
+
+
+def test_a_part_waits_for_what_is_behind_its_hva():
+    on = straddling(FLIP, UNMAP, MAP)
+    load, update = on.accessing(WIDE_LOAD), on.update()
+    until(load, "load gfn 1 via emulator: found old")
+    until(update, "unmap the hva")
+
+    assert not load.step()
+    on.run(update)
+    until(load, "load gfn 1 via emulator: B")
+    on.run(load)
+    assert on.failed == [MIX]
 
 
 @pytest.mark.parametrize("access", [WIDE_LOAD, WIDE_STORE])

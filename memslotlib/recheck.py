@@ -89,7 +89,7 @@ class Checked:
 def bound(scene: Scene) -> str:
     """Return a scene's bound in words, as a claim about it states it."""
     change, accesses = scene.change, scene.accesses
-    frames = len({(one.as_id, one.gfn) for one in accesses})
+    frames = len({(part.as_id, part.gfn) for one in accesses for part in one.parts})
     others = sorted({one.via for one in scene.outside})
     parts = [
         f"{scene.vcpus} vCPUs with {scene.accesses_max} accesses each, "

@@ -8,7 +8,7 @@ from memslotlib import recheck
 from memslotlib.claims import load
 from memslotlib.protocol.grammar import orders
 from memslotlib.protocol.properties import violated
-from memslotlib.protocol.scenes import FLIP
+from memslotlib.protocol.scenes import FLIP, SCENES
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Word
 
@@ -81,3 +81,11 @@ def test_an_order_without_a_quiescent_period_is_no_sound_one():
 
     for program in programs[:: len(programs) // 12]:
         assert set(violated(recheck.ordered(program))) - {"I12"}, program.name
+
+
+def test_a_bound_counts_both_frames_of_an_access_that_straddles_them():
+    (over,) = {one for one in SCENES["split+straddle"].accesses if one.npages > 1 and one.is_write}
+    small = replace(SCENES["split+straddle"], accesses=(over,))
+
+    assert "any of 1, to 2 frames" in recheck.bound(small)
+    assert "any of 1, to 1 frame;" in recheck.bound(replace(small, accesses=over.parts[:1]))

@@ -66,6 +66,8 @@ def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
             m.fail("I4a' no vCPU sees the old page after another saw the new one", "vhost saw it")
         if access.is_write and page == before and m.copying:
             m.fail("I4b no write to the old page once it is being copied", str(access))
+        if w.exits and access.is_write and page == after and not m.copying:
+            m.fail("I4b' no write to the new page before it is copied to", str(access))
     saw(m, w, v, access, page)
     if access.is_write and w.logs:
         m.newer[access.gfn] = True

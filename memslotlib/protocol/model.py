@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..check import Actor, Model, always, interval, never, no_deadlock, sometimes
 from ..check.model import Property
 from .agents import contender, device, vhost
+from .exits import fault_and_exit
 from .mmu import interrupt
 from .state import variables
-from .vcpu import lookup, vcpu
+from .straddle import access_in_parts
+from .vcpu import kvm_access, lookup, page_fault, vcpu
 from .world import World
 
 
@@ -34,7 +37,47 @@ def model(w: World) -> Model:
     if w.contender is not None:
         actors.append(Actor(contender, w))
     intervals = [interval("slots_lock", lambda m: m.slots_lock)]
-    return Model(w.name, variables(w), actors, properties(w), intervals)
+    made = Model(w.name, variables(w), actors, properties(w), intervals)
+    if w.exits:
+        made = made.with_step(page_fault, fault_and_exit)
+    return made.with_step(kvm_access, access_in_parts) if w.exits or w.straddles else made
+
+
+#: Properties that make sense in some worlds only, and in which.
+_WHERE: tuple[tuple[Callable[[World], object], tuple[str, ...]], ...] = (
+    (
+        lambda w: w.caches,
+        (
+            "I15 no access meets a hole where memory is after the update",
+            "I15' a remembered hole is believed only where no memory is",
+        ),
+    ),
+    (lambda w: w.caches and w.swaps, ("I6 generations are unique and only grow",)),
+    (lambda w: w.untouched, ("I11 an update of one address space does not show in another",)),
+    (
+        lambda w: w.mix,
+        ("I13 one vCPU never sees a mix", "I13' vCPUs that talk never see a mix"),
+    ),
+    (lambda w: w.logs, ("I5 no dirty page is lost", "I5' no clean page is called dirty")),
+    (
+        lambda w: w.moving,
+        (
+            "I3b no hole where the page changes",
+            "I4a one vCPU never sees the old page after the new one",
+            "I4a' no vCPU sees the old page after another saw the new one",
+            "I4b no write to the old page once it is being copied",
+        ),
+    ),
+    (lambda w: w.exits, ("I2' no load brings a value of the old page after the update",)),
+    (
+        lambda w: w.exits and w.moving,
+        ("I4b' no write to the new page before it is copied to",),
+    ),
+    (
+        lambda w: w.straddles,
+        ("I14 one access never sees a mix", "I14' no part of an access is made twice"),
+    ),
+)
 
 
 def properties(w: World) -> list[Property]:
@@ -64,30 +107,4 @@ def properties(w: World) -> list[Property]:
         *map(sometimes, w.events),
         sometimes("the update returns", lambda m: m.returned),
     ]
-    if w.caches:
-        found += [
-            never("I15 no access meets a hole where memory is after the update"),
-            never("I15' a remembered hole is believed only where no memory is"),
-        ]
-    if w.caches and w.swaps:
-        found.append(never("I6 generations are unique and only grow"))
-    if w.untouched:
-        found.append(never("I11 an update of one address space does not show in another"))
-    if w.mix:
-        found += [
-            never("I13 one vCPU never sees a mix"),
-            never("I13' vCPUs that talk never see a mix"),
-        ]
-    if w.logs:
-        found += [
-            never("I5 no dirty page is lost"),
-            never("I5' no clean page is called dirty"),
-        ]
-    if w.moving:
-        found += [
-            never("I3b no hole where the page changes"),
-            never("I4a one vCPU never sees the old page after the new one"),
-            never("I4a' no vCPU sees the old page after another saw the new one"),
-            never("I4b no write to the old page once it is being copied"),
-        ]
-    return found
+    return found + [never(name) for is_asked, names in _WHERE if is_asked(w) for name in names]

@@ -56,6 +56,13 @@ _ALL = (
         "through a frame that has become READONLY. Another slot, space or device may share it.",
     ),
     Stated(
+        "I2'",
+        "no load brings a value of the old page after the update",
+        "After the last ioctl of an update has returned, KVM_RUN completes no load with a value "
+        "that userspace read for it from the page that the frame had before, unless it has it "
+        "still. I2 is about when userspace reads, this about when the guest gets what it read.",
+    ),
+    Stated(
         "I3a",
         "no hole where the page stays",
         "A frame that has the same page before and after an update has it at every moment: no "
@@ -86,6 +93,12 @@ _ALL = (
         "Once userspace has begun to copy an old page to the new one, no store of a vCPU, or of "
         "vhost where a scene has it, lands in the old page: it would not be in the copy.",
         ("2026-11-28 first stated", "2026-11-28 vhost named as a writer: no verdict changed"),
+    ),
+    Stated(
+        "I4b'",
+        "no write to the new page before it is copied to",
+        "Before userspace has begun to copy an old page to the new one, no store lands in the new "
+        "page: the copy would undo it. Asked where userspace makes accesses by a map of its own.",
     ),
     Stated(
         "I5",
@@ -165,6 +178,19 @@ _ALL = (
         "one through another. The observer is two vCPUs that communicate.",
     ),
     Stated(
+        "I14",
+        "one access never sees a mix",
+        "All parts of an access that straddles two frames reach what the layout before an update "
+        "has in these frames, or all of them what the layout after it has, or all are told that "
+        "there is no memory. An attempt that an exit cut off does not count.",
+    ),
+    Stated(
+        "I14'",
+        "no part of an access is made twice",
+        "Where an exit makes an instruction begin again, no store to one of its frames was made "
+        "before the exit: it would be made once more, over what others stored in between.",
+    ),
+    Stated(
         "I15",
         "no access meets a hole where memory is after the update",
         "After the last ioctl of an update has returned, no access through a frame that has a page "
@@ -190,8 +216,9 @@ def stated(identity: str) -> Stated:
     'I3a no hole where the page stays'
     >>> stated("I3")
     Traceback (most recent call last):
-    memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I3a, \
-I3b, I4a, I4a', I4b, I5, I5', I6, I7, I8, I9a, I9b, I10, I11, I12, I13, I13', I15, I15'
+    memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I2', \
+I3a, I3b, I4a, I4a', I4b, I4b', I5, I5', I6, I7, I8, I9a, I9b, I10, I11, I12, I13, I13', I14, \
+I14', I15, I15'
     """
     if identity not in PROPERTIES:
         known = ", ".join(PROPERTIES)

@@ -12,10 +12,11 @@ from typing import Any
 
 from .agents import SET_TABLE, START, STOP
 from .apis import Api, today
+from .exits import CHANGE_MAP, HOLD, RELEASE
 from .mmio import generational
 from .program import Op, Program
 from .slots import Change, Slot
-from .userspace import SETTLE
+from .userspace import COPY, SETTLE
 from .world import X86, Access, Kind, Policy, Via, World, every
 
 #: Two frames under one huge page.
@@ -28,7 +29,9 @@ class Scene:
 
     ``smaller`` says why a bound is smaller than two vCPUs with three accesses each. ``vhost`` says
     when userspace hands it the new memory table: "before" or "after" the update, or while it is
-    "stopped" around it. ``caches`` asks what is remembered of holes, where a policy does that.
+    "stopped" around it. ``exits`` says what userspace does about exits that it completes by a map
+    of its own: change the map "early" or "late", or hold them back and have them "drained".
+    ``caches`` asks what is remembered of holes, where a policy does that.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Scene:
     waits: bool = False
     contender: Program | None = None
     vhost: str = ""
+    exits: str = ""
     caches: bool = False
 
     def refusal(self, api: Api) -> str:
@@ -55,10 +59,14 @@ class Scene:
         program = api.build(self.change, policy, HUGE)
         if any(slot.log for slot in self.change.before):
             program = Program((*program.ops, SETTLE), program.name)
+        around = program.ops
         if self.vhost:
-            around = VHOST[self.vhost](program.ops)
-            kept = [op for op in around if op != SET_TABLE or not api.keeps_slots]
-            program = Program(tuple(kept), program.name)
+            around = VHOST[self.vhost](around)
+        if self.exits:
+            around = EXITS[self.exits](around)
+        if self.vhost or self.exits:
+            tables = (SET_TABLE, CHANGE_MAP) if api.keeps_slots else ()
+            program = Program(tuple(op for op in around if op not in tables), program.name)
         caches = self.caches and policy.remembers
         if caches:
             program = generational(program)
@@ -77,6 +85,7 @@ class Scene:
             outside=self.outside,
             waits=self.waits,
             contender=self.contender,
+            exits=bool(self.exits),
             caches=caches,
         )
 
@@ -86,6 +95,19 @@ VHOST: Mapping[str, Callable[[tuple[Op, ...]], tuple[Op, ...]]] = {
     "before": lambda ops: (SET_TABLE, *ops),
     "after": lambda ops: (*ops, SET_TABLE),
     "stopped": lambda ops: (*STOP, *ops, SET_TABLE, START),
+}
+
+
+def _drained(ops: tuple[Op, ...]) -> tuple[Op, ...]:
+    place = ops.index(COPY) if COPY in ops else 0
+    return (*ops[:place], *HOLD, *ops[place:], CHANGE_MAP, RELEASE)
+
+
+#: What userspace does about its own map, and about exits that it completes by that.
+EXITS: Mapping[str, Callable[[tuple[Op, ...]], tuple[Op, ...]]] = {
+    "early": lambda ops: (CHANGE_MAP, *ops),
+    "late": lambda ops: (*ops, CHANGE_MAP),
+    "drained": _drained,
 }
 
 
@@ -199,6 +221,23 @@ _OUTSIDE = (
     ),
     _outside("split+contender", _SPLIT_ALONE, _accesses(_LOADS, "guest"), contender=_PLUG),
 )
+_LEAVING = every(_BOTH, (2,), ("guest", "emulator"))
+_EXITS = (
+    Scene("hva-flip+early-exit", FLIP, _LEAVING, exits="early"),
+    Scene("hva-flip+exit", FLIP, _LEAVING, exits="late"),
+    Scene("hva-flip+drained-exit", FLIP, _LEAVING, exits="drained"),
+)
+
+
+def _over(low: int, high: int) -> tuple[Access, ...]:
+    over = (Access(kind, low, "emulator", npages=high - low + 1) for kind in _BOTH)
+    return (*every(_LOADS, (low, high), ("guest",)), *over)
+
+
+_STRADDLING = (
+    Scene("split+straddle", SPLIT, _over(2, 3)),
+    Scene("two-slots+straddle", PAIR, _over(1, 2)),
+)
 
 #: A slot grows in address space 0, at a frame where address space 1 has SMRAM.
 _LOW = Slot("low.smm", 0, 2, as_id=1)
@@ -238,4 +277,6 @@ _CACHED = (
 )
 
 #: By the name that claims use.
-SCENES: Mapping[str, Scene] = {scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_CACHED)}
+SCENES: Mapping[str, Scene] = {
+    scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_EXITS, *_STRADDLING, *_CACHED)
+}

@@ -62,7 +62,7 @@ def variables(w: World) -> dict[str, Kind | Array]:
         found["is_denied"] = Flag()
     if w.uses("clear_userfault"):
         found["is_clear"] = Flag()
-    found |= outside(w) | caches(w)
+    found |= outside(w) | exits(w) | caches(w)
     if spaces > 1:
         found["smm"] = Array(Flag(), w.cpu)
     if w.logs:
@@ -107,3 +107,14 @@ def caches(w: World) -> dict[str, Kind | Array]:
         "newest": Array(Int(top), spaces, init=list(w.spaces)),
         "used": Array(Flag(), top, init=[n < spaces for n in range(top)]),
     }
+
+
+def exits(w: World) -> dict[str, Kind | Array]:
+    """Return userspace's map, and how far it is with an exit of each vCPU, where it completes any.
+
+    ``has_begun`` is true from when userspace looks the frame up until KVM_RUN has completed it.
+    """
+    if not w.exits:
+        return {}
+    held: dict[str, Kind | Array] = {"is_held": Flag()} if w.uses("hold_exits") else {}
+    return {"map": OneOf("before", "after"), "has_begun": Array(Flag(), w.cpu), **held}

@@ -19,21 +19,29 @@ Via = Literal["guest", "emulator", "walk", "smi", "rsm", "vhost", "device"]
 
 
 class Access(NamedTuple):
-    """One access that a vCPU may make."""
+    """One access that a vCPU may make; one of two pages straddles two frames."""
 
     kind: Kind
     gfn: int
     via: Via = "guest"
     as_id: int = 0
+    npages: int = 1
 
     @property
     def is_write(self) -> bool:
         """Whether it changes memory."""
         return self.kind == "store"
 
+    @property
+    def parts(self) -> tuple[Access, ...]:
+        """The accesses to one frame each that it consists of."""
+        gfns = range(self.gfn, self.gfn + self.npages)
+        return tuple(Access(self.kind, gfn, self.via, self.as_id) for gfn in gfns)
+
     def __str__(self) -> str:
         space = " in SMM" if self.as_id else ""
-        return f"{self.kind} gfn {self.gfn} via {self.via}{space}"
+        frames = " and ".join(str(part.gfn) for part in self.parts)
+        return f"{self.kind} gfn {frames} via {self.via}{space}"
 
 
 class Entry(NamedTuple):
@@ -95,6 +103,7 @@ class World:
     of: what they need is declared even if a mutant does not use it. ``outside`` are accesses from
     outside of KVM_RUN, of which whoever makes them makes ``outside_max``; ``waits`` says that a
     device tries again where a slot is disabled. ``contender`` is what another thread runs.
+    ``exits`` says that userspace makes the accesses that left to it, by a map of its own.
     ``caches`` asks for generations and for what remembers holes by them, where an MMIO SPTE tells
     ``tags`` of them apart. Without ``has_role_smm`` the address spaces share their page tables.
     """
@@ -116,6 +125,7 @@ class World:
     outside_max: int = 2
     waits: bool = False
     contender: Program | None = None
+    exits: bool = False
     caches: bool = False
     tags: int = 1 << 19
     has_role_smm: bool = True
@@ -194,6 +204,11 @@ class World:
         """The frames that some program takes the guest's access to away."""
         ops = [op for op in self.ops if op.step.__name__ == "deny"]
         return tuple(gfn for op in ops for gfn in op.arguments[0])
+
+    @cached_property
+    def straddles(self) -> bool:
+        """Whether some access is to two frames."""
+        return any(access.npages > 1 for access in self.accesses)
 
     @cached_property
     def vhost(self) -> tuple[Access, ...]:

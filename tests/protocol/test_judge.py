@@ -19,6 +19,7 @@ I2 = "I2 nothing reaches the old page after the update"
 I4A = "I4a one vCPU never sees the old page after the new one"
 I4A_ = "I4a' no vCPU sees the old page after another saw the new one"
 I4B = "I4b no write to the old page once it is being copied"
+I4B_ = "I4b' no write to the new page before it is copied to"
 
 
 def test_what_a_hole_does_depends_on_who_meets_it():
@@ -116,6 +117,21 @@ def test_only_a_write_to_the_old_page_is_lost_and_only_once_it_is_copied():
     assert stage.failed == []
     met_page(m, w, stage.world.cpu[1], STORE, "A")
     assert I4B in stage.failed
+
+
+def test_a_write_to_the_new_page_is_undone_where_the_copy_is_still_to_come():
+    for exits, told in ((True, [I4B_]), (False, [])):
+        stage = staged(FLIP, exits=exits)
+        m, w, v = stage.m, stage.world, stage.world.cpu[0]
+
+        met_page(m, w, v, STORE, "A")
+        met_page(m, w, v, Access("load", 1), "B")
+        assert stage.failed == []
+        met_page(m, w, v, Access("store", 1), "B")
+        assert stage.failed == told
+        m.copying = True
+        met_page(m, w, v, Access("store", 1), "B")
+        assert stage.failed == told
 
 
 @pytest.mark.parametrize(("mix", "cpu", "broken"), [

@@ -36,6 +36,10 @@ def test_properties_are_there_where_they_mean_something():
     assert {"I5", "I5'"} <= ids(world(log))
     assert {"I13", "I13'"} <= ids(world(SPLIT, mix=True))
     assert {"I1", "I2", "I3a", "I7", "I8", "I10", "I12"} <= ids(world(GONE))
+    assert ids(world(GONE, exits=True)) - ids(world(GONE)) == {"I2'"}
+    assert ids(world(FLIP, exits=True)) - ids(world(FLIP)) == {"I2'", "I4b'"}
+    over = Access("load", 0, "emulator", npages=2)
+    assert ids(world(GONE, accesses=(over,))) - ids(world(GONE)) == {"I14", "I14'"}
 
 
 def test_the_updater_runs_any_of_the_programs_and_a_never_met_event_is_vacuous():

@@ -9,7 +9,7 @@ from memslotlib.protocol import failures, model
 from memslotlib.protocol.apis import today
 from memslotlib.protocol.properties import PROPERTIES, UnknownPropertyError, stated
 from memslotlib.protocol.slots import Change, Slot
-from memslotlib.protocol.world import X86
+from memslotlib.protocol.world import X86, Access
 
 
 def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_model():
@@ -18,6 +18,8 @@ def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_mod
     two = Change((Slot("ram", 0, 1), Slot("smm", 0, 1, as_id=1)), (Slot("smm", 0, 1, as_id=1),))
     made += model.properties(world(two, today.update(two, X86), caches=True))
     made += failures.model(world(FLIP)).properties
+    over = Access("load", 0, "emulator", npages=2)
+    made += model.properties(world(FLIP, exits=True, accesses=(over,)))
     names = {one.name for one in made if one.name[0] == "I"}
 
     assert names == {one.name for one in PROPERTIES.values()}

@@ -6,6 +6,8 @@ import pytest
 from protocol.stage import FLIP, GONE, SPLIT, stage, world
 
 from memslotlib.protocol.apis import pause, primitives, today
+from memslotlib.protocol.exits import CHANGE_MAP, HOLD
+from memslotlib.protocol.program import Program
 from memslotlib.protocol.slots import Change, Slot
 from memslotlib.protocol.state import variables
 from memslotlib.protocol.world import ABSENT, X86
@@ -46,6 +48,13 @@ TWO = Change((Slot("ram", 0, 1), Slot("smm", 0, 1, as_id=1)), ())
         ("saw_new", world(FLIP), world(SPLIT)),
         ("saw_after", world(SPLIT, mix=True), world(SPLIT)),
         ("smm", world(TWO), world(GONE)),
+        ("map", world(GONE, exits=True), world(GONE)),
+        ("has_begun", world(GONE, exits=True), world(GONE)),
+        (
+            "is_held",
+            world(GONE, Program(HOLD), exits=True),
+            world(GONE, Program((CHANGE_MAP,)), exits=True),
+        ),
         ("bitmap", world(LOGGED), world(GONE)),
         ("newer", world(LOGGED), world(GONE)),
         ("generation", world(GONE, today.update(GONE, X86), caches=True), world(GONE)),

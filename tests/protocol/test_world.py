@@ -16,6 +16,16 @@ def test_an_access_says_what_where_and_how():
     assert [Access(kind, 0).is_write for kind in ("load", "fetch", "store")] == [False, False, True]
 
 
+def test_an_access_to_two_frames_has_a_part_for_each_and_any_other_is_its_own():
+    over = Access("store", 2, "emulator", npages=2)
+
+    assert str(over) == "store gfn 2 and 3 via emulator"
+    assert over.parts == (Access("store", 2, "emulator"), Access("store", 3, "emulator"))
+    assert Access("load", 1, "smi", 1).parts == (Access("load", 1, "smi", 1),)
+    assert world(GONE, accesses=(over,)).straddles
+    assert not world(GONE).straddles
+
+
 @pytest.mark.parametrize(
     ("entry", "load", "store"),
     [(ABSENT, False, False), (Entry("A", False), True, False), (Entry("A", True), True, True)],

@@ -66,9 +66,9 @@ def variables(w: World) -> dict[str, Kind | Array]:
     if spaces > 1:
         found["smm"] = Array(Flag(), w.cpu)
     if w.logs:
-        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
+        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.pages)
         for name in ("newer", "harvested", "touched"):
-            found[name] = Array(Flag(), w.gfns)
+            found[name] = Array(Flag(), w.pages)
     return found
 
 

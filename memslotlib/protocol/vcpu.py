@@ -153,7 +153,7 @@ def fast_page_fault(m: Any, w: World, access: Access, slot: Slot) -> Steps:
     yield "fast fault: SPTE writable again"
     holds(m, w, slot)
     mark_dirty(m, w, slot, access.gfn)
-    m.touched[access.gfn] = True
+    m.touched[slot.page(access.gfn)] = True
     yield "fast fault: page marked dirty"
 
 
@@ -184,7 +184,7 @@ def install(m: Any, w: World, access: Access, slot: Slot, page: str) -> None:
             m.mmio_spte[frame] = NO_TAG
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn)
-        m.touched[access.gfn] = True
+        m.touched[slot.page(access.gfn)] = True
 
 
 def may_be_huge(m: Any, w: World, access: Access, slot: Slot) -> bool:
@@ -198,7 +198,7 @@ def may_be_huge(m: Any, w: World, access: Access, slot: Slot) -> bool:
 
 def mark_dirty(m: Any, w: World, slot: Slot, gfn: int) -> None:
     """``mark_page_dirty_in_slot()``."""
-    m.bitmap[w.bitmaps.index(slot.dirty_bitmap(gfn)), gfn] = True
+    m.bitmap[w.bit(slot, gfn)] = True
 
 
 @step

@@ -229,6 +229,16 @@ class World:
         return tuple(dict.fromkeys(slot.dirty_bitmap(gfn) for slot in slots for gfn in slot.gfns))
 
     @cached_property
+    def pages(self) -> int:
+        """How many pages logs tell apart."""
+        slots = [slot for sets in self.contents for one in sets for slot in one]
+        return max([self.gfns, *(1 + slot.page(gfn) for slot in slots for gfn in slot.gfns)])
+
+    def bit(self, slot: Slot, gfn: int) -> tuple[int, int]:
+        """Return where a frame's bit is: in which bitmap, and at which page of it."""
+        return self.bitmaps.index(slot.dirty_bitmap(gfn)), slot.page(gfn)
+
+    @cached_property
     def metadata(self) -> tuple[str, ...]:
         """The per-slot metadata that SPTEs are accounted in."""
         slots = [slot for sets in self.contents for one in sets for slot in one]

@@ -89,7 +89,7 @@ def free(m: Any, w: World, slot: Slot) -> Steps:
     m.freed[w.mortal.index(slot)] = True
     alive = [one for one in m.sets[slot.as_id, m.active[slot.as_id]] if one.log]
     kept = {w.bit(one, gfn) for one in alive for gfn in one.gfns}
-    for gfn in slot.gfns if slot.log else ():
+    for gfn in slot.gfns if slot.log and not w.ring else ():
         if w.bit(slot, gfn) not in kept:
             m.bitmap[w.bit(slot, gfn)] = False
     yield f"free {slot}"

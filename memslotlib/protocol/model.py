@@ -83,6 +83,8 @@ def properties(w: World) -> list[Property]:
             never("I5 no dirty page is lost"),
             never("I5' no clean page is called dirty"),
         ]
+    if w.ring:
+        found.append(never("I5'' an entry of a ring names the page that it was pushed for"))
     if w.moving:
         found += [
             never("I3b no hole where the page changes"),

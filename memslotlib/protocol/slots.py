@@ -30,9 +30,11 @@ class Slot:
     """One ``struct kvm_memory_slot``: ``npages`` pages from ``base_gfn`` on, backed by ``hva``.
 
     ``hva`` names a mapping of all frames to pages: slots with the same name map a frame to the same
-    page, and ``A-1`` maps it to the page of ``A`` one frame below. ``arch`` and ``bitmap`` say, for each frame, whose metadata (rmap, huge-page counts, write
-    tracking) and whose dirty bitmap it is in; the slot's own if empty. An INVALID copy has those of
-    the slot that it is a copy of, and so has what takes them over.
+    page, and ``A-1`` maps it to the page of ``A`` one frame below. ``arch`` and ``bitmap`` say, for
+    each frame, whose metadata (rmap, huge-page counts, write tracking) and whose dirty bitmap it is
+    in; the slot's own if empty. An INVALID copy has those of
+    the slot that it is a copy of, and so has what takes them over. ``number`` is the id by which
+    userspace and the entries of dirty rings call it; a slot may have that of one which is gone.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Slot:
     is_userfault: bool = False
     arch: tuple[str, ...] = ()
     bitmap: tuple[str, ...] = ()
+    number: int = 0
 
     @property
     def gfns(self) -> range:

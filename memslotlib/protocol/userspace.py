@@ -7,11 +7,12 @@ from typing import Any
 from ..check import step
 from .kernel import LOCK, UNLOCK
 from .mmu import asked, flush
+from .pml import is_drained, sync_dirty_log
 from .program import Op
 from .slots import Slot, page_number
 from .state import FLUSH, OUT, OUTSIDE
 from .vcpu import lookup
-from .world import Entry, World
+from .world import World
 
 Steps = Any
 
@@ -29,7 +30,7 @@ def pause(m: Any, w: World) -> Steps:
 def await_paused(m: Any, w: World) -> Steps:
     """Wait until no vCPU is inside KVM_RUN."""
     for v in w.cpu:
-        m.wait(m.mode[v] == OUT and m.srcu[v] == OUTSIDE)
+        m.wait(m.mode[v] == OUT and m.srcu[v] == OUTSIDE and is_drained(m, w, v))
     yield "all vCPUs are out of KVM_RUN"
 
 
@@ -50,14 +51,15 @@ def begin_copy(m: Any, w: World) -> Steps:
 @step
 def fetch_bitmap(m: Any, w: World, slot: Slot) -> Steps:
     """``kvm_get_dirty_log_protect()`` under mmu_lock: take the bits, protect what they tell of."""
+    if w.has_pml:
+        yield from sync_dirty_log(m, w)
     for gfn in slot.gfns:
         if m.bitmap[w.bit(slot, gfn)]:
             m.bitmap[w.bit(slot, gfn)] = False
             m.harvested[slot.page(gfn)] = True
             m.touched[slot.page(gfn)] = False
             frame = w.at(slot.as_id, gfn)
-            if m.spte[frame].is_writable:
-                m.spte[frame] = Entry(m.spte[frame].page, False)
+            m.spte[frame] = w.protected(m.spte[frame])
     yield f"take and clear the dirty bits of {slot}"
 
 

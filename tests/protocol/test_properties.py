@@ -18,6 +18,7 @@ def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_mod
     two = Change((Slot("ram", 0, 1), Slot("smm", 0, 1, as_id=1)), (Slot("smm", 0, 1, as_id=1),))
     made += model.properties(world(two, today.update(two, X86), caches=True))
     made += failures.model(world(FLIP)).properties
+    made += model.properties(world(log, ring=True))
     names = {one.name for one in made if one.name[0] == "I"}
 
     assert names == {one.name for one in PROPERTIES.values()}

@@ -59,8 +59,8 @@ def log_store(m: Any, w: World, v: Any, access: Access) -> Steps:
 def drain(m: Any, w: World, v: Any) -> Steps:
     """``vmx_flush_pml_buffer()``: look the slot of each frame up, inside SRCU, and mark the page.
 
-    Whoever it was that took the vCPU out of the guest is handled after that, inside SRCU still. So
-    is a change of address space: a frame's is the one that it was logged in.
+    Whatever took the vCPU out of the guest is handled after that, inside SRCU still. So is a change
+    of address space: a frame's is the one that it was logged in.
     """
     for frame in range(len(m.spte)):
         if m.pml[v, frame]:

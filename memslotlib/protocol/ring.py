@@ -45,7 +45,11 @@ def taken(m: Any, w: World, table: Contents) -> list[int]:
                 if slot is not None:
                     named.append(slot.page(slot.base_gfn + entry.offset))
                     if named[-1] != entry.page:
-                        m.fail("I5'' an entry of a ring names the page that it was pushed for")
+                        taken_for = f"page {entry.page} is taken for page {named[-1]}"
+                        m.fail(
+                            "I5'' an entry of a ring names the page that it was pushed for",
+                            taken_for,
+                        )
     for page in named:
         if not m.touched[page]:
             m.fail("I5' no clean page is called dirty", f"page {page}")

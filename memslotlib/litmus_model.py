@@ -15,22 +15,24 @@ from .errors import MemslotError
 from .protocol import failures
 from .protocol.apis import APIS, Api
 from .protocol.failures import FAILING
+from .protocol.logscenes import LOGGING
 from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import PROPERTIES, stated, violated
 from .protocol.scenes import SCENES, Scene
-from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_SLOT_ZAP, Policy, World
+from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_PML, X86_SLOT_ZAP, Policy, World
 from .verdict import Verdict
 
 #: By the names that claims use.
 POLICIES = {
     "x86": X86,
     "x86-slot-zap": X86_SLOT_ZAP,
+    "x86-pml": X86_PML,
     "x86-before-5.13": X86_BEFORE_5_13,
     "arm64": ARM64,
 }
-#: Every scene, also those in which updates fail.
-ALL_SCENES: Mapping[str, Scene] = {**SCENES, **FAILING}
+#: Every scene, also those in which updates fail, or logs were read before.
+ALL_SCENES: Mapping[str, Scene] = {**SCENES, **FAILING, **LOGGING}
 #: A search that comes to so many states is cut, and says UNDETERMINED.
 STATES_MAX = 100_000_000
 

@@ -108,7 +108,12 @@ class NativeEngine:
             {self._state(index) for index in _bits(marked, True, low, high)}
             for low, high in zip([0, *ends], ends, strict=False)
         ]
-        return concrete(self.program, states, target, self.symmetry)
+        # Other members of a set than those that were explored may lead to where no tree has been.
+        self._buffers = ()
+        try:
+            return concrete(self.program, states, target, self.symmetry)
+        finally:
+            self._renew()
 
     def unreachable(self, predicate: int) -> Iterator[tuple[int, int]]:
         """Return the states from which ``predicate`` can never come true, with their levels."""

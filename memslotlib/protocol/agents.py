@@ -116,8 +116,8 @@ def used(m: Any, w: World, access: Access, slot: Slot) -> None:
     reached(m, w, access, page)
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn)
-        m.newer[access.gfn] = True
-        m.touched[access.gfn] = True
+        m.newer[slot.page(access.gfn)] = True
+        m.touched[slot.page(access.gfn)] = True
 
 
 def contender(m: Any, w: World) -> Steps:

@@ -140,7 +140,7 @@ def _flags(change: Change, policy: Policy) -> Ways:
     done: Ops = ()
     for old, new in zip(change.gone, change.come, strict=True):
         yield f"ENOMEM for the dirty bitmap of {new}", (*done, *NOTHING, FAILS), True
-        done = (*done, *flags.update_flags(old, new))
+        done = (*done, *flags.update_flags(old, new, policy))
 
 
 def _posted(change: Change, policy: Policy) -> Ways:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .slots import page_number
 from .world import Access, World
 
 
@@ -70,8 +71,8 @@ def met_page(m: Any, w: World, v: Any, access: Access, page: str) -> None:
             m.fail("I4b' no write to the new page before it is copied to", str(access))
     saw(m, w, v, access, page)
     if access.is_write and w.logs:
-        m.newer[access.gfn] = True
-        m.touched[access.gfn] = True
+        m.newer[page_number(page, access.gfn)] = True
+        m.touched[page_number(page, access.gfn)] = True
     happened(m, w, "an access gets to memory")
 
 

@@ -87,11 +87,11 @@ def free(m: Any, w: World, slot: Slot) -> Steps:
     Its dirty bitmap goes with it, unless another slot has taken that over.
     """
     m.freed[w.mortal.index(slot)] = True
-    alive = m.sets[slot.as_id, m.active[slot.as_id]]
-    for gfn in slot.gfns if slot.log else ():
-        bitmap, heir = slot.dirty_bitmap(gfn), alive.lookup(gfn)
-        if heir is None or not heir.log or heir.dirty_bitmap(gfn) != bitmap:
-            m.bitmap[w.bitmaps.index(bitmap), gfn] = False
+    alive = [one for one in m.sets[slot.as_id, m.active[slot.as_id]] if one.log]
+    kept = {w.bit(one, gfn) for one in alive for gfn in one.gfns}
+    for gfn in slot.gfns if slot.log and not w.ring else ():
+        if w.bit(slot, gfn) not in kept:
+            m.bitmap[w.bit(slot, gfn)] = False
     yield f"free {slot}"
 
 

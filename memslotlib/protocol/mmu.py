@@ -96,6 +96,14 @@ def write_protect(m: Any, w: World, as_id: int, gfns: tuple[int, ...]) -> Steps:
 
 
 @step
+def clear_dirty(m: Any, w: World, as_id: int, gfns: tuple[int, ...]) -> Steps:
+    """``kvm_mmu_slot_leaf_clear_dirty()``: the processor logs the next store by itself."""
+    for gfn in gfns:
+        m.spte[w.at(as_id, gfn)] = w.protected(m.spte[w.at(as_id, gfn)])
+    yield f"clear the D bits of gfns {', '.join(map(str, gfns))}"
+
+
+@step
 def request_flush(m: Any, w: World) -> Steps:
     """``kvm_flush_remote_tlbs()``: ask everybody, interrupt who is in the guest."""
     for v in w.cpu:

@@ -59,6 +59,7 @@ _WHERE: tuple[tuple[Callable[[World], object], tuple[str, ...]], ...] = (
         ("I13 one vCPU never sees a mix", "I13' vCPUs that talk never see a mix"),
     ),
     (lambda w: w.logs, ("I5 no dirty page is lost", "I5' no clean page is called dirty")),
+    (lambda w: w.ring, ("I5'' an entry of a ring names the page that it was pushed for",)),
     (
         lambda w: w.moving,
         (

@@ -14,7 +14,7 @@ from ..check.model import Step
 from .slots import Edit
 
 #: Steps that only tell a property something: to leave them out is to ask nothing.
-MARKS = ("ioctl_returns", "settle")
+MARKS = ("ioctl_returns", "settle", "settle_rings")
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,13 @@ _ALL = (
         "its bit. Without it, a log of ones would do for I5.",
     ),
     Stated(
+        "I5''",
+        "an entry of a ring names the page that it was pushed for",
+        "What userspace takes an entry of a dirty ring for, by the slots that it knows when it "
+        "reads the entry, is the page for which KVM pushed it. An entry of no slot that userspace "
+        "knows, or beyond the slot's end, names nothing.",
+    ),
+    Stated(
         "I6",
         "generations are unique and only grow",
         "The generation that look-ups read in an address space only grows, and no two sets of "
@@ -217,8 +224,8 @@ def stated(identity: str) -> Stated:
     >>> stated("I3")
     Traceback (most recent call last):
     memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I2', \
-I3a, I3b, I4a, I4a', I4b, I4b', I5, I5', I6, I7, I8, I9a, I9b, I10, I11, I12, I13, I13', I14, \
-I14', I15, I15'
+I3a, I3b, I4a, I4a', I4b, I4b', I5, I5', I5'', I6, I7, I8, I9a, I9b, I10, I11, I12, I13, I13', \
+I14, I14', I15, I15'
     """
     if identity not in PROPERTIES:
         known = ", ".join(PROPERTIES)

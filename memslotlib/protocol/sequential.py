@@ -122,11 +122,8 @@ class Sequential:
 
     def dirty(self, slot: Slot) -> frozenset[int]:
         """Return the frames whose bits are set in a slot's dirty bitmap."""
-        bitmaps = self.world.bitmaps
         return frozenset(
-            gfn
-            for gfn in slot.gfns
-            if slot.log and self.m.bitmap[bitmaps.index(slot.dirty_bitmap(gfn)), gfn]
+            gfn for gfn in slot.gfns if slot.log and self.m.bitmap[self.world.bit(slot, gfn)]
         )
 
 

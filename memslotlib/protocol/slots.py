@@ -7,9 +7,22 @@ update's edits can make of it are known before the search begins.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+
+@functools.cache
+def page_number(hva: str, gfn: int) -> int:
+    """Return which page of a mapping a frame has; a number at the end of its name shifts it.
+
+    >>> page_number("A", 1) == page_number("A-1", 2)
+    True
+    """
+    shift = re.search(r"[+-]\d+$", hva)
+    return gfn + int(shift.group()) if shift else gfn
 
 
 @dataclass(frozen=True)
@@ -17,9 +30,11 @@ class Slot:
     """One ``struct kvm_memory_slot``: ``npages`` pages from ``base_gfn`` on, backed by ``hva``.
 
     ``hva`` names a mapping of all frames to pages: slots with the same name map a frame to the same
-    page. ``arch`` and ``bitmap`` say, for each frame, whose metadata (rmap, huge-page counts, write
-    tracking) and whose dirty bitmap it is in; the slot's own if empty. An INVALID copy has those of
-    the slot that it is a copy of, and so has what takes them over.
+    page, and ``A-1`` maps it to the page of ``A`` one frame below. ``arch`` and ``bitmap`` say, for
+    each frame, whose metadata (rmap, huge-page counts, write tracking) and whose dirty bitmap it is
+    in; the slot's own if empty. An INVALID copy has those of
+    the slot that it is a copy of, and so has what takes them over. ``number`` is the id by which
+    userspace and the entries of dirty rings call it; a slot may have that of one which is gone.
     """
 
     name: str
@@ -34,6 +49,7 @@ class Slot:
     is_userfault: bool = False
     arch: tuple[str, ...] = ()
     bitmap: tuple[str, ...] = ()
+    number: int = 0
 
     @property
     def gfns(self) -> range:
@@ -78,6 +94,10 @@ class Slot:
     def dirty_bitmap(self, gfn: int) -> str:
         """Return in whose dirty bitmap a frame is."""
         return self.bitmap[gfn - self.base_gfn] if self.bitmap else self.name
+
+    def page(self, gfn: int) -> int:
+        """Return the number of a frame's page: so logs count, and a page keeps it when it moves."""
+        return page_number(self.hva, gfn)
 
     def __str__(self) -> str:
         return self.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..check import Array, Flag, Int, OneOf
 from ..check.kinds import Kind
-from .world import ABSENT, World
+from .world import ABSENT, Entry, World
 
 #: Where a vCPU is, as ``vcpu->mode`` says: ``exiting`` is in the guest, with an interrupt coming.
 OUT, IN, EXITING = "out", "in", "exiting"
@@ -31,8 +31,8 @@ def variables(w: World) -> dict[str, Kind | Array]:
         "sets": Array(OneOf(*contents), spaces, 2, init=[[sets[0]] * 2 for sets in w.contents]),
         "freed": Array(Flag(), max(1, len(w.mortal))),
         "srcu": Array(Int(3), w.cpu),
-        "spte": Array(OneOf(*w.entries), frames, init=[ABSENT] * frames),
-        "owner": Array(OneOf("-", *w.metadata), frames),
+        "spte": Array(OneOf(*w.entries), frames, init=[mapping(w, n) for n in range(frames)]),
+        "owner": Array(OneOf("-", *w.metadata), frames, init=[owner(w, n) for n in range(frames)]),
         "tlb": Array(OneOf(*w.entries), w.cpu, frames, init=[[ABSENT] * frames] * w.vcpus),
         "mode": Array(OneOf(OUT, IN, EXITING), w.cpu),
         "request": Array(OneOf(NOTHING, FLUSH, RELOAD), w.cpu),
@@ -65,11 +65,7 @@ def variables(w: World) -> dict[str, Kind | Array]:
     found |= outside(w) | exits(w) | caches(w)
     if spaces > 1:
         found["smm"] = Array(Flag(), w.cpu)
-    if w.logs:
-        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.gfns)
-        for name in ("newer", "harvested", "touched"):
-            found[name] = Array(Flag(), w.gfns)
-    return found
+    return found | of_logs(w)
 
 
 def outside(w: World) -> dict[str, Kind | Array]:
@@ -118,3 +114,32 @@ def exits(w: World) -> dict[str, Kind | Array]:
         return {}
     held: dict[str, Kind | Array] = {"is_held": Flag()} if w.uses("hold_exits") else {}
     return {"map": OneOf("before", "after"), "has_begun": Array(Flag(), w.cpu), **held}
+
+
+def of_logs(w: World) -> dict[str, Kind | Array]:
+    """Return the variables of dirty logs, if there are any, and what is remembered of each page."""
+    found: dict[str, Kind | Array] = {}
+    if not w.logs:
+        return found
+    if w.ring:
+        for name in ("ring", "reaped"):
+            found[name] = Array(Flag(), w.cpu, len(w.ring_entries))
+    else:
+        found["bitmap"] = Array(Flag(), len(w.bitmaps), w.pages)
+    if w.has_pml:
+        found["pml"] = Array(Flag(), w.cpu, len(w.spaces) * w.gfns)
+    for name in ("newer", "harvested", "touched"):
+        found[name] = Array(Flag(), w.pages)
+    return found
+
+
+def mapping(w: World, frame: int) -> Entry:
+    """Return a frame's translation when the world begins."""
+    slot = w.first_slots[frame]
+    return w.protected(Entry(slot.hva, True)) if slot else ABSENT
+
+
+def owner(w: World, frame: int) -> str:
+    """Return in whose metadata that translation is accounted."""
+    slot = w.first_slots[frame]
+    return slot.metadata(frame % w.gfns) if slot else "-"

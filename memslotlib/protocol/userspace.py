@@ -7,11 +7,12 @@ from typing import Any
 from ..check import step
 from .kernel import LOCK, UNLOCK
 from .mmu import asked, flush
+from .pml import is_drained, sync_dirty_log
 from .program import Op
-from .slots import Slot
+from .slots import Slot, page_number
 from .state import FLUSH, OUT, OUTSIDE
 from .vcpu import lookup
-from .world import Entry, World
+from .world import World
 
 Steps = Any
 
@@ -29,7 +30,7 @@ def pause(m: Any, w: World) -> Steps:
 def await_paused(m: Any, w: World) -> Steps:
     """Wait until no vCPU is inside KVM_RUN."""
     for v in w.cpu:
-        m.wait(m.mode[v] == OUT and m.srcu[v] == OUTSIDE)
+        m.wait(m.mode[v] == OUT and m.srcu[v] == OUTSIDE and is_drained(m, w, v))
     yield "all vCPUs are out of KVM_RUN"
 
 
@@ -50,25 +51,25 @@ def begin_copy(m: Any, w: World) -> Steps:
 @step
 def fetch_bitmap(m: Any, w: World, slot: Slot) -> Steps:
     """``kvm_get_dirty_log_protect()`` under mmu_lock: take the bits, protect what they tell of."""
+    if w.has_pml:
+        yield from sync_dirty_log(m, w)
     for gfn in slot.gfns:
-        number = w.bitmaps.index(slot.dirty_bitmap(gfn))
-        if m.bitmap[number, gfn]:
-            m.bitmap[number, gfn] = False
-            m.harvested[gfn] = True
-            m.touched[gfn] = False
+        if m.bitmap[w.bit(slot, gfn)]:
+            m.bitmap[w.bit(slot, gfn)] = False
+            m.harvested[slot.page(gfn)] = True
+            m.touched[slot.page(gfn)] = False
             frame = w.at(slot.as_id, gfn)
-            if m.spte[frame].is_writable:
-                m.spte[frame] = Entry(m.spte[frame].page, False)
+            m.spte[frame] = w.protected(m.spte[frame])
     yield f"take and clear the dirty bits of {slot}"
 
 
 @step
 def copy_harvested(m: Any, w: World) -> Steps:
     """Userspace sends the pages that the log named: what they hold now is on the other side."""
-    for gfn in range(w.gfns):
-        if m.harvested[gfn]:
-            m.harvested[gfn] = False
-            m.newer[gfn] = False
+    for page in range(w.pages):
+        if m.harvested[page]:
+            m.harvested[page] = False
+            m.newer[page] = False
     yield "send the pages that were dirty"
 
 
@@ -78,12 +79,14 @@ def settle(m: Any, w: World) -> Steps:
     m.wait(m.finished == w.vcpus)
     for gfn in range(w.gfns):
         slot = lookup(m, 0, gfn)
-        is_told = m.harvested[gfn]
+        hva = w.change.page_after(0, gfn)
+        page = page_number(hva or w.change.page_before(0, gfn), gfn)
+        is_told = m.harvested[page]
         if slot is not None and slot.log:
-            is_told = is_told or m.bitmap[w.bitmaps.index(slot.dirty_bitmap(gfn)), gfn]
-        if m.newer[gfn] and not is_told and w.change.page_after(0, gfn):
+            is_told = is_told or m.bitmap[w.bit(slot, gfn)]
+        if m.newer[page] and not is_told and hva:
             m.fail("I5 no dirty page is lost", f"gfn {gfn}")
-        if is_told and not m.touched[gfn]:
+        if is_told and not m.touched[page]:
             m.fail("I5' no clean page is called dirty", f"gfn {gfn}")
     yield "last round of the log"
 

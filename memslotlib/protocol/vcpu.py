@@ -10,9 +10,12 @@ from typing import Any
 
 from ..check import step
 from .judge import happened, holds, met_hole, met_page
+from .marking import lookup as lookup
+from .marking import mark_dirty as mark_dirty
 from .mmio import believes, is_kept, is_noslot, met_kept, no_slot
 from .mmu import obey
 from .notifier import backing
+from .pml import drain, handle_exit, is_logged, log_store
 from .slots import Slot
 from .state import IN, NO_TAG, OUT, OUTSIDE, READING, RELOAD
 from .world import Access, Entry, World
@@ -20,15 +23,11 @@ from .world import Access, Entry, World
 Steps = Any
 
 
-def lookup(m: Any, as_id: int, gfn: int) -> Slot | None:
-    """``__gfn_to_memslot()`` in the active set."""
-    found: Slot | None = m.sets[as_id, m.active[as_id]].lookup(gfn)
-    return found
-
-
 @step
 def enter_guest(m: Any, w: World, v: Any) -> Steps:
     """``vcpu_enter_guest()``: obey requests, say IN_GUEST_MODE, look for requests once more."""
+    if w.has_pml:
+        yield from drain(m, w, v)
     if w.pauses and m.paused:
         m.srcu[v] = OUTSIDE
         yield "leaves KVM_RUN: paused"
@@ -51,10 +50,12 @@ def guest_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     while True:
         if m.mode[v] == OUT:
             yield from enter_guest(m, w, v)
-        elif m.tlb[v, frame].permits(access):
+        elif m.tlb[v, frame].serves(access):
             met_page(m, w, v, access, m.tlb[v, frame].page)
             yield f"{access}: TLB hit"
             return
+        elif is_logged(m, w, v, access):
+            yield from log_store(m, w, v, access)
         elif m.spte[frame].permits(access):
             fill(m, w, v, access)
             yield "page walk fills the TLB"
@@ -85,6 +86,8 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     mmu_lock, and mapped under it unless the root or the page is out of date by then.
     """
     m.mode[v] = OUT
+    if w.has_pml:
+        yield from drain(m, w, v)
     m.srcu[v] = READING
     seq = m.invalidate_seq if w.notifies else 0
     slot = lookup(m, access.as_id, access.gfn)
@@ -110,7 +113,7 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
         yield from exit_until(m, w, v, access, "userfault")
         return False
     if w.policy.fixes_fast and is_only_protected(m, w, access, slot):
-        yield from fast_page_fault(m, w, access, slot)
+        yield from fast_page_fault(m, w, access, slot, v)
         return False
     if slot.is_invalid and w.policy.retries:
         happened(m, w, "a fault is retried")
@@ -131,7 +134,7 @@ def page_fault(m: Any, w: World, v: Any, access: Access) -> Steps:
     if w.notifies and (m.is_invalidating or m.invalidate_seq != seq):
         yield "fault: invalidated meanwhile, retry"
         return False
-    install(m, w, access, slot, page)
+    install(m, w, access, slot, page, v)
     yield f"map {slot}'s page"
     return False
 
@@ -143,7 +146,7 @@ def is_only_protected(m: Any, w: World, access: Access, slot: Slot) -> bool:
 
 
 @step
-def fast_page_fault(m: Any, w: World, access: Access, slot: Slot) -> Steps:
+def fast_page_fault(m: Any, w: World, access: Access, slot: Slot, v: Any = None) -> Steps:
     """``fast_page_fault()``: make the SPTE writable without mmu_lock, then mark the page dirty.
 
     It looks neither at INVALID, which is found out later, nor at whether the root is obsolete.
@@ -152,8 +155,8 @@ def fast_page_fault(m: Any, w: World, access: Access, slot: Slot) -> Steps:
     m.spte[frame] = Entry(m.spte[frame].page, True)
     yield "fast fault: SPTE writable again"
     holds(m, w, slot)
-    mark_dirty(m, w, slot, access.gfn)
-    m.touched[access.gfn] = True
+    mark_dirty(m, w, slot, access.gfn, v)
+    m.touched[slot.page(access.gfn)] = True
     yield "fast fault: page marked dirty"
 
 
@@ -168,7 +171,7 @@ def exit_until(m: Any, w: World, v: Any, access: Access, why: str) -> Steps:
         m.wait(m.is_clear)
 
 
-def install(m: Any, w: World, access: Access, slot: Slot, page: str) -> None:
+def install(m: Any, w: World, access: Access, slot: Slot, page: str, v: Any = None) -> None:
     """``kvm_tdp_mmu_map()`` under mmu_lock: the translation, its account, the dirty bit."""
     is_writable = not slot.readonly and (access.is_write or not slot.log)
     gfns = [access.gfn]
@@ -177,14 +180,15 @@ def install(m: Any, w: World, access: Access, slot: Slot, page: str) -> None:
         m.huge[access.as_id] = True
     for gfn in gfns:
         frame = w.at(access.as_id, gfn)
-        if m.spte[frame] != Entry(page, True):
+        old = m.spte[frame]
+        if old.page != page or not old.is_writable or not old.serves(access):
             m.spte[frame] = Entry(page, is_writable)
         m.owner[frame] = slot.metadata(gfn)
         if w.caches:
             m.mmio_spte[frame] = NO_TAG
     if access.is_write and slot.log:
-        mark_dirty(m, w, slot, access.gfn)
-        m.touched[access.gfn] = True
+        mark_dirty(m, w, slot, access.gfn, v)
+        m.touched[slot.page(access.gfn)] = True
 
 
 def may_be_huge(m: Any, w: World, access: Access, slot: Slot) -> bool:
@@ -194,11 +198,6 @@ def may_be_huge(m: Any, w: World, access: Access, slot: Slot) -> bool:
     if w.uses("disallow_huge") and m.no_huge[access.as_id]:
         return False
     return all(gfn in slot.gfns for gfn in w.huge)
-
-
-def mark_dirty(m: Any, w: World, slot: Slot, gfn: int) -> None:
-    """``mark_page_dirty_in_slot()``."""
-    m.bitmap[w.bitmaps.index(slot.dirty_bitmap(gfn)), gfn] = True
 
 
 @step
@@ -213,10 +212,14 @@ def exit_disabled(m: Any, w: World, v: Any, access: Access, slot: Slot) -> Steps
 @step
 def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     """KVM's own access for the guest, by ``kvm_vcpu_read_guest()`` and its like: no page tables."""
+    if w.has_pml and m.mode[v] == OUT:
+        yield from handle_exit(m, w, v)
     # Who is in the guest exits, and is inside KVM_RUN still; so is a fault that is emulated.
     if w.pauses and m.mode[v] == OUT and m.srcu[v] == OUTSIDE:
         m.wait(not m.paused)
     m.mode[v] = OUT
+    if w.has_pml:
+        yield from drain(m, w, v)
     if w.caches and is_kept(m, w, v, access):
         met_kept(m, w, v, access, lookup(m, access.as_id, access.gfn))
         yield f"{access}: the vCPU keeps it as MMIO"
@@ -242,7 +245,7 @@ def kvm_access(m: Any, w: World, v: Any, access: Access) -> Steps:
     if access.is_write and slot.log:
         yield f"{access}: written"
         holds(m, w, slot)
-        mark_dirty(m, w, slot, access.gfn)
+        mark_dirty(m, w, slot, access.gfn, v)
     m.srcu[v] = OUTSIDE
     yield f"{access}: done"
 
@@ -256,6 +259,9 @@ def switch_space(m: Any, w: World, v: Any) -> Steps:
         )
         yield from kvm_access(m, w, v, access)
     m.mode[v] = OUT
+    if w.has_pml:
+        yield from drain(m, w, v)
+        m.srcu[v] = OUTSIDE
     m.smm[v] = not m.smm[v]
     yield "the other address space"
 
@@ -271,6 +277,8 @@ def vcpu(m: Any, v: Any, w: World) -> Steps:
         else:
             yield from kvm_access(m, w, v, access)
     m.mode[v] = OUT
+    if w.has_pml:
+        yield from drain(m, w, v)
     m.srcu[v] = OUTSIDE
     m.finished += 1
     yield "back in userspace"

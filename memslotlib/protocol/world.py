@@ -45,21 +45,48 @@ class Access(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A translation in a page table or a TLB: a page of the backing, perhaps only to read."""
+    """A translation in a page table or a TLB: a page of the backing, perhaps only to read.
+
+    One that is writable and clean has a D bit that is clear: where there is PML, the processor sets
+    it at the next store, and logs that.
+    """
 
     page: str = ""
     is_writable: bool = False
+    is_clean: bool = False
 
     def permits(self, access: Access) -> bool:
         """Whether an access can go through it."""
         return self.page != "" and (self.is_writable or not access.is_write)
 
+    def serves(self, access: Access) -> bool:
+        """Whether a TLB can serve an access with it, without a look at the page tables."""
+        return self.permits(access) and not (access.is_write and self.is_clean)
+
     def __str__(self) -> str:
-        return f"{self.page}:{'rw' if self.is_writable else 'ro'}" if self.page else "-"
+        mode = "clean" if self.is_clean else "rw" if self.is_writable else "ro"
+        return f"{self.page}:{mode}" if self.page else "-"
 
 
 #: No translation.
 ABSENT = Entry()
+
+
+class RingEntry(NamedTuple):
+    """An entry of a dirty ring: the slot's id, and the page as an offset from the slot's base.
+
+    ``page`` is the page that was meant, which the kernel does not say.
+    """
+
+    as_id: int
+    number: int
+    offset: int
+    page: int
+
+    @classmethod
+    def of(cls, slot: Slot, gfn: int) -> RingEntry:
+        """Return what is pushed for a frame of a slot."""
+        return cls(slot.as_id, slot.number, gfn - slot.base_gfn, slot.page(gfn))
 
 
 @dataclass(frozen=True)
@@ -74,6 +101,7 @@ class Policy:
     - ``remembers``: a fault that finds no slot leaves an MMIO SPTE, and its vCPU keeps the frame
       (x86).
     - ``keeps_space``: what a vCPU keeps of a hole goes by its own address space; no kernel's does.
+    - ``pml``: how many frames the processor's own log of stores takes; 0 where it keeps none.
     """
 
     name: str = "x86"
@@ -82,10 +110,12 @@ class Policy:
     fixes_fast: bool = True
     remembers: bool = True
     keeps_space: bool = False
+    pml: int = 0
 
 
 X86 = Policy()
 X86_SLOT_ZAP = Policy("x86, SLOT_ZAP_ALL off", zaps_all=False)
+X86_PML = Policy("x86, PML", pml=1)
 X86_BEFORE_5_13 = Policy("x86 before 5.13", retries=False)
 ARM64 = Policy("arm64", retries=False, zaps_all=False, fixes_fast=False, remembers=False)
 X86_KEEPS_SPACE = Policy("x86, MMIO kept by address space", keeps_space=True)
@@ -106,6 +136,8 @@ class World:
     ``exits`` says that userspace makes the accesses that left to it, by a map of its own.
     ``caches`` asks for generations and for what remembers holes by them, where an MMIO SPTE tells
     ``tags`` of them apart. Without ``has_role_smm`` the address spaces share their page tables.
+    ``mapped``: a round of the log is just over, so that what logs is mapped, and protected.
+    ``ring``: the VM has dirty rings and no bitmaps.
     """
 
     name: str
@@ -129,6 +161,8 @@ class World:
     caches: bool = False
     tags: int = 1 << 19
     has_role_smm: bool = True
+    mapped: bool = False
+    ring: bool = False
 
     # A world is kept over steps by a model: it never changes, and is itself alone.
     def __hash__(self) -> int:
@@ -244,6 +278,16 @@ class World:
         return tuple(dict.fromkeys(slot.dirty_bitmap(gfn) for slot in slots for gfn in slot.gfns))
 
     @cached_property
+    def pages(self) -> int:
+        """How many pages logs tell apart."""
+        slots = [slot for sets in self.contents for one in sets for slot in one]
+        return max([self.gfns, *(1 + slot.page(gfn) for slot in slots for gfn in slot.gfns)])
+
+    def bit(self, slot: Slot, gfn: int) -> tuple[int, int]:
+        """Return where a frame's bit is: in which bitmap, and at which page of it."""
+        return self.bitmaps.index(slot.dirty_bitmap(gfn)), slot.page(gfn)
+
+    @cached_property
     def metadata(self) -> tuple[str, ...]:
         """The per-slot metadata that SPTEs are accounted in."""
         slots = [slot for sets in self.contents for one in sets for slot in one]
@@ -255,7 +299,40 @@ class World:
         pages = {slot.hva: None for sets in self.contents for one in sets for slot in one}
         if self.remaps:
             pages |= {slot.hva: None for slot in self.change.come}
-        return (ABSENT, *(Entry(page, writable) for page in pages for writable in (False, True)))
+        kinds = [(False, False), (True, False), *([(True, True)] if self.has_pml else [])]
+        return (ABSENT, *(Entry(page, *kind) for page in pages for kind in kinds))
+
+    @cached_property
+    def has_pml(self) -> bool:
+        """Whether the processor logs stores."""
+        return self.policy.pml > 0 and self.logs
+
+    def protected(self, entry: Entry) -> Entry:
+        """Return a translation as the log leaves it: the next store through it is noticed."""
+        return Entry(entry.page, self.has_pml, self.has_pml) if entry.is_writable else entry
+
+    @cached_property
+    def first_slots(self) -> tuple[Slot | None, ...]:
+        """The slot in which each frame is mapped when the world begins, if it is."""
+        found: list[Slot | None] = [None for _ in range(len(self.spaces) * self.gfns)]
+        for slot in self.change.before if self.mapped else ():
+            for gfn in slot.gfns if slot.log else ():
+                found[self.at(slot.as_id, gfn)] = slot
+        return tuple(found)
+
+    @cached_property
+    def ring_entries(self) -> tuple[RingEntry, ...]:
+        """Every entry that stores may put into a dirty ring."""
+        slots = [slot for sets in self.contents for one in sets for slot in one if slot.log]
+        stores = [(one.as_id, one.gfn) for one in self.accesses if one.is_write]
+        return tuple(
+            dict.fromkeys(
+                RingEntry.of(slot, gfn)
+                for slot in slots
+                for as_id, gfn in stores
+                if as_id == slot.as_id and gfn in slot.gfns
+            )
+        )
 
     @cached_property
     def swaps(self) -> int:

@@ -14,6 +14,7 @@ from benchmarks import memslot_like
 from memslotlib.check import Actor, Array, Bounds, CheckError, Int, Model, ModelError, Symmetric
 from memslotlib.check.explore import ENGINES, explore
 from memslotlib.check.program import Program
+from memslotlib.check.space import Target
 from memslotlib.verdict import Word
 
 pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="the walker is not built")
@@ -173,6 +174,27 @@ def test_ctrl_c_gives_what_was_found_so_far_and_the_memory_back():
         Word.VIOLATED,
     }
     assert engine_native._kept == []
+
+
+def test_trees_may_grow_while_the_states_on_the_way_to_a_target_are_found(monkeypatch):
+    """As they do where the way leads through another member than the one that was explored."""
+    from memslotlib.check import engine_native
+
+    whole = engine_native.concrete
+
+    def growing(program, *rest):
+        program.trees.root()
+        return whole(program, *rest)
+
+    monkeypatch.setattr(engine_native, "concrete", growing)
+    made = engine(memslot_like.model(accesses=1))
+    made.run(Bounds())
+    last = len(made.counts.levels) - 1
+
+    for _ in range(2):
+        found = made.towards(Target("states", last, states=frozenset(made.level(last))))
+        assert [bool(level) for level in found] == [True] * (last + 1)
+    made.close()
 
 
 def test_the_memory_of_a_search_is_left_to_the_next_one_and_can_be_given_back():

@@ -248,3 +248,12 @@ def test_in_a_space_that_no_update_touches_an_access_finds_what_was_there(access
         met_hole(stage.m, stage.world, v, access)
 
     assert [one for one in stage.failed if one[:3] != "I3a"] == failed
+
+
+def test_a_page_is_newer_wherever_it_is():
+    log = Slot("log", 0, 2, log=True)
+    stage = staged(Change((log,), (replace(log, base_gfn=1, hva="A-1"),)), gfns=3)
+
+    met_page(stage.m, stage.world, stage.world.cpu[0], Access("store", 2), "A-1")
+
+    assert list(stage.m.newer) == list(stage.m.touched) == [False, True, False]

@@ -19,6 +19,7 @@ from memslotlib.protocol.kernel import (
 from memslotlib.protocol.program import Op
 from memslotlib.protocol.slots import Change, Slot
 from memslotlib.protocol.state import AWAITED, OUTSIDE, READING
+from memslotlib.protocol.world import Access
 
 
 def test_slots_lock_keeps_the_next_updater_waiting_until_it_is_released():
@@ -155,3 +156,21 @@ def test_the_return_is_noted_when_it_happens():
     stage.run(stage.update())
 
     assert stage.m.returned
+
+
+def test_bits_that_went_along_with_a_move_stay_where_the_old_slot_is_freed():
+    old = Slot("old", 0, 1, log=True)
+    there = Slot("there", 1, 1, "A-1", log=True, bitmap=("old",))
+    stage = staged(Change((old,), (there,)), replace(old, there), *swap(0), Op(free, (old,)))
+    stage.m.bitmap[stage.world.bit(old, 0)] = True
+
+    stage.run(stage.update())
+
+    assert stage.dirty(there) == {1}
+
+
+def test_a_slot_that_is_freed_has_no_bitmap_to_take_along_where_there_are_rings():
+    old = Slot("old", 0, 2, log=True)
+    stage = staged(Change((old,), ()), Op(free, (old,)), ring=True, accesses=(Access("store", 0),))
+
+    assert stage.run(stage.update()) == ["free old", ""]

@@ -8,6 +8,7 @@ from protocol.stage import stage as staged
 
 from memslotlib.protocol.mmu import (
     await_kicked,
+    clear_dirty,
     disallow_huge,
     flush,
     flush_shadow,
@@ -18,7 +19,7 @@ from memslotlib.protocol.mmu import (
 )
 from memslotlib.protocol.program import Op
 from memslotlib.protocol.slots import Change, Slot
-from memslotlib.protocol.world import ABSENT, ARM64, X86, Access, Entry
+from memslotlib.protocol.world import ABSENT, ARM64, X86, X86_PML, Access, Entry
 
 TWO = Change((LOW, HIGH), ())
 OTHER = Access("load", 1)
@@ -176,3 +177,15 @@ def test_an_interrupt_comes_only_to_who_was_kicked():
     stage.access(LOAD)
 
     assert not any(ipi.step() for ipi in stage.interrupts)
+
+
+def test_where_the_processor_logs_a_clean_page_stays_writable():
+    stage = staged(
+        Change((Slot("log", 0, 2, log=True),), ()), Op(clear_dirty, (0, (0,))), policy=X86_PML
+    )
+    stage.access(STORE)
+    stage.access(Access("store", 1))
+
+    stage.run(stage.update())
+
+    assert list(stage.m.spte) == [Entry("A", True, True), AW]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from memslotlib.protocol.slots import Change, Contents, Edit, Slot, reachable
+from memslotlib.protocol.slots import Change, Contents, Edit, Slot, page_number, reachable
 
 OLD = Slot("old", 1, 2, log=True)
 LOW, HIGH = Slot("low", 0, 1), Slot("high", 3, 1)
@@ -123,3 +123,18 @@ def test_readonly_before_or_after_may_refuse_a_write_and_only_after_forbids_it()
     assert closing.becomes_readonly(0, 0)
     assert not opening.becomes_readonly(0, 0)
     assert not closing.may_refuse_writes(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("hva", "page"), [("A", 2), ("A-1", 1), ("A+1", 3), ("+12", 14), ("-2", 0), ("", 2), ("A1", 2)]
+)
+def test_a_number_with_a_sign_at_the_end_of_an_hva_shifts_its_pages(hva, page):
+    assert page_number(hva, 2) == Slot("any", 2, 1, hva).page(2) == page
+
+
+def test_a_copy_of_a_slot_has_its_id():
+    slot = replace(OLD, number=3)
+
+    assert [one.number for one in (slot.invalid, slot.disabled, slot.part("p", range(1, 2)))] == [
+        *[3] * 3
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from protocol.stage import EMULATED, FLIP, GONE, LOAD, OLD, STORE, until
 from protocol.stage import stage as staged
 
+from memslotlib.protocol.kernel import replace, swap
 from memslotlib.protocol.slots import Change, Slot
 from memslotlib.protocol.userspace import COPY, PAUSE, RESUME, SEND, SETTLE, get_dirty_log
 from memslotlib.protocol.world import Access, Entry
@@ -124,3 +125,12 @@ def test_what_was_fetched_once_is_clean_until_it_is_touched_again():
     stage.run(stage.update())
 
     assert list(stage.m.touched) == [False, False]
+
+
+def test_the_last_round_knows_a_page_by_the_place_that_it_has_now():
+    there = Slot("there", 1, 2, "A-1", log=True)
+    for bit, broken in ((0, {LOST, CLEAN}), (1, set())):
+        stage = staged(Change((LOG,), (there,)), replace(LOG, there), *swap(0), SETTLE, gfns=3)
+        stage.m.newer[1] = stage.m.touched[1] = True
+        stage.m.bitmap[stage.world.bitmaps.index("there"), bit] = True
+        assert set(settled(stage)) == broken

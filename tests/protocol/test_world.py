@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from protocol.stage import FLIP, GONE, LOW, NEW, OLD, SPLIT, world
 
 from memslotlib.protocol.apis import pause, today
 from memslotlib.protocol.program import Program
 from memslotlib.protocol.slots import Change, Slot
-from memslotlib.protocol.world import ABSENT, ARM64, X86, X86_BEFORE_5_13, Access, Entry, every
+from memslotlib.protocol.world import (
+    ABSENT,
+    ARM64,
+    X86,
+    X86_BEFORE_5_13,
+    X86_PML,
+    Access,
+    Entry,
+    RingEntry,
+    every,
+)
 
 
 def test_an_access_says_what_where_and_how():
@@ -148,3 +160,62 @@ def test_a_world_is_itself_alone():
     assert world(GONE) != world(GONE)
     assert world(SPLIT).pauses is False
     assert world(Change((), (NEW,))).spaces == range(1)
+
+
+LOG = Slot("log", 0, 2, log=True, number=4)
+LOGGED = Change((LOG,), ())
+
+
+def test_a_clean_translation_permits_a_store_and_does_not_serve_it():
+    load, store, clean = Access("load", 0), Access("store", 0), Entry("A", True, True)
+
+    assert (clean.permits(load), clean.permits(store)) == (True, True)
+    assert (clean.serves(load), clean.serves(store)) == (True, False)
+    assert (Entry("A", True).serves(store), Entry("A", False).serves(store)) == (True, False)
+    assert [str(one) for one in (clean, Entry("A", True), Entry("A"), ABSENT)] == [
+        *("A:clean", "A:rw", "A:ro", "-")
+    ]
+
+
+def test_translations_are_clean_only_where_the_processor_logs():
+    clean = Entry("A", True, True)
+
+    assert clean in world(LOGGED, policy=X86_PML).entries
+    assert clean not in world(LOGGED).entries
+    assert clean not in world(GONE, policy=X86_PML).entries
+    assert [policy.pml for policy in (X86, ARM64, X86_PML)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "after"), [(X86, Entry("A", False)), (X86_PML, Entry("A", True, True))]
+)
+def test_a_log_protects_what_can_be_written_and_nothing_else(policy, after):
+    w = world(LOGGED, policy=policy)
+
+    assert w.protected(Entry("A", True)) == after
+    assert w.protected(Entry("A", False)) == Entry("A", False)
+    assert w.protected(ABSENT) == ABSENT
+
+
+def test_bits_are_counted_by_pages_so_that_a_moved_slot_has_the_same():
+    there = Slot("there", 1, 2, "A-1", log=True, bitmap=("log", "log"))
+    w = world(Change((LOG,), (there,)), today.update(Change((LOG,), (there,)), X86), gfns=3)
+
+    assert [w.bit(LOG, gfn) for gfn in LOG.gfns] == [w.bit(there, gfn) for gfn in there.gfns]
+    assert w.pages == 3
+    assert world(Change((replace(LOG, hva="A+5"),), ())).pages == 7
+
+
+def test_a_ring_has_an_entry_for_each_page_that_may_be_stored_to_in_each_slot_that_logs():
+    tail, mute = Slot("tail", 1, 1, log=True, number=4), Slot("mute", 0, 1)
+    change = Change((LOG,), (tail, mute))
+    accesses = (Access("store", 1), Access("store", 1, "emulator"), Access("load", 0))
+    w = world(change, today.update(change, X86), accesses=accesses)
+
+    assert w.ring_entries == (RingEntry(0, 4, 1, 1), RingEntry(0, 4, 0, 1))
+
+
+def test_a_world_begins_with_nothing_mapped_unless_a_round_of_the_log_is_over():
+    assert world(LOGGED).first_slots == (None, None)
+    assert world(LOGGED, mapped=True).first_slots == (LOG, LOG)
+    assert world(GONE, mapped=True).first_slots == (None, None)

@@ -2,7 +2,8 @@
 
 Source: ``kvm_update_flags_memslot()`` of Linux 6.12: a copy with other flags and the same metadata
 takes the slot's place in one swap; nothing is made invalid, nothing is zapped. Where logging
-begins, ``kvm_mmu_slot_apply_flags()`` then takes write access away and flushes.
+begins, ``kvm_mmu_slot_apply_flags()`` then takes write access away, or clears D bits where the
+processor logs, and flushes.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 from dataclasses import replace as with_fields
 
 from ..kernel import LOCK, RETURN, UNLOCK, free, replace, swap
-from ..mmu import flush, write_protect
+from ..mmu import clear_dirty, flush, write_protect
 from ..program import Op, Program
 from ..slots import Change, Slot
 from ..world import Policy
 
 
-def update_flags(old: Slot, new: Slot) -> tuple[Op, ...]:
+def update_flags(old: Slot, new: Slot, policy: Policy) -> tuple[Op, ...]:
     """KVM_MR_FLAGS_ONLY: one swap."""
     new = with_fields(new, arch=tuple(map(old.metadata, old.gfns)))
-    protected = Op(write_protect, (new.as_id, tuple(new.gfns))), *flush()
+    protect = clear_dirty if policy.pml else write_protect
+    protected = Op(protect, (new.as_id, tuple(new.gfns))), *flush()
     return (
         LOCK,
         replace(old, new),
@@ -34,7 +36,7 @@ def update_flags(old: Slot, new: Slot) -> tuple[Op, ...]:
 def update(change: Change, policy: Policy) -> Program:
     """Give each slot that goes the flags of the one that comes."""
     pairs = zip(change.gone, change.come, strict=True)
-    return Program((*(op for pair in pairs for op in update_flags(*pair)), RETURN), "flags")
+    return Program((*(op for pair in pairs for op in update_flags(*pair, policy)), RETURN), "flags")
 
 
 def refusal(change: Change) -> str:

@@ -6,6 +6,8 @@ takes the old place away and puts the slot to the new one. The dirty bitmap goes
 
 from __future__ import annotations
 
+from dataclasses import replace as with_fields
+
 from ..kernel import LOCK, RETURN, UNLOCK, free, invalidate, replace, swap
 from ..mmu import flush_shadow
 from ..program import Op, Program
@@ -14,7 +16,9 @@ from ..world import Policy
 
 
 def move(old: Slot, new: Slot, policy: Policy) -> tuple[Op, ...]:
-    """KVM_MR_MOVE: two swaps."""
+    """KVM_MR_MOVE: two swaps. A slot that logs on keeps its bitmap; its metadata are fresh."""
+    if old.log and new.log:
+        new = with_fields(new, bitmap=tuple(map(old.dirty_bitmap, old.gfns)))
     return (
         LOCK,
         *invalidate(old),

@@ -10,7 +10,7 @@ from protocol.stage import stage as staged
 
 from memslotlib.protocol.apis import flags
 from memslotlib.protocol.slots import Change, Slot
-from memslotlib.protocol.world import ARM64, X86, Entry, every
+from memslotlib.protocol.world import ARM64, X86, X86_PML, Entry, every
 
 LOGS = Slot("logs", 0, 2, log=True)
 ON, OFF = Change((OLD,), (LOGS,)), Change((LOGS,), (OLD,))
@@ -112,3 +112,13 @@ def test_every_step_is_needed_but_for_these(policy):
         "free old",
         "release slots lock",
     }
+
+
+def test_where_the_processor_logs_pages_are_clean_and_not_protected_when_logging_begins():
+    stage = staged(ON, *flags.update(ON, X86_PML), policy=X86_PML)
+    stage.access(STORE)
+
+    stage.run(stage.update())
+
+    assert stage.m.spte[0] == Entry("A", True, True)
+    assert "store gfn 0 via guest: D bit set, frame logged" in stage.run(stage.accessing(STORE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from protocol.stage import GONE, OLD, SPLIT, broken, count, moments, survivors, world
+from protocol.stage import GONE, OLD, SPLIT, STORE, broken, count, moments, survivors, world
 from protocol.stage import stage as staged
 
 from memslotlib.protocol.apis import move
@@ -71,3 +71,18 @@ def test_every_step_of_a_move_is_needed_but_for_these(policy, more):
         f"{size - 1} free here",
         f"{size} release slots lock",
     }
+
+
+@pytest.mark.parametrize(
+    ("was", "is_log", "bits"), [(True, True, {1}), (True, False, set()), (False, True, set())]
+)
+def test_bits_go_along_if_the_slot_logs_before_and_after(was, is_log, bits):
+    here, there = replace(HERE, log=was), replace(THERE, log=is_log)
+    stage = staged(Change((here,), (there,)), *move.move(here, there, X86))
+    stage.access(STORE)
+
+    stage.run(stage.update())
+
+    (found,) = stage.m.sets[0, stage.m.active[0]]
+    assert stage.dirty(found) == bits
+    assert found.metadata(1) == "there"

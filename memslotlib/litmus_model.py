@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from .check import Bounds, Model, Result, explore
+from .check import Bounds, Model, Result, Trace, explore
 from .errors import MemslotError
 from .protocol import failures
 from .protocol.apis import APIS, Api
@@ -184,9 +184,25 @@ def _mutated(program: Program, text: str) -> Program:
     return program.without(found[-1] if text.startswith("without the last ") else found[0])
 
 
-def broken_by(scene: Scene, api: Api, policy: Policy, text: str) -> tuple[str, ...]:
-    """Return the ids of the properties that a mutant of the API's program violates."""
-    return tuple(violated(_explored(mutant(scene.world(api, policy), text), False)))
+def broken_by(
+    scene: Scene, api: Api, policy: Policy, text: str, identity: str = ""
+) -> tuple[str, ...]:
+    """Return the ids of the properties that a mutant of the API's program violates.
+
+    With the id of one, the search ends where that one breaks: others may break only later.
+    """
+    world = mutant(scene.world(api, policy), text)
+    return tuple(violated(_explored(world, False, stated(identity).name if identity else "")))
+
+
+def shortest(scene_name: str, api_key: str, identity: str, policy: str = "x86") -> Trace:
+    """Return the shortest trace that violates a property, from a search that ends with it.
+
+    Raises CheckError when nothing violates it.
+    """
+    world = scene(scene_name).world(api(api_key), POLICIES[policy])
+    name = stated(identity).name
+    return _explored(world, True, name).trace(name)
 
 
 def asked(scene: Scene) -> Iterator[str]:
@@ -198,8 +214,9 @@ def asked(scene: Scene) -> Iterator[str]:
             yield identity
 
 
-def _explored(world: World, traces: bool) -> Result:
-    return explore(_model(world), traces=traces, bounds=Bounds(states=STATES_MAX))
+def _explored(world: World, traces: bool, until: str = "") -> Result:
+    bounds = Bounds(states=STATES_MAX)
+    return explore(_model(world), traces=traces, bounds=bounds, first_violation=until or False)
 
 
 def _model(world: World) -> Model:

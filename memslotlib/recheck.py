@@ -45,9 +45,9 @@ WIDER_STATES_MAX = 150_000_000
 class Checked:
     """One cell of a claim: an API under one policy, or in one guest mode.
 
-    ``broken`` lists what the claim's mutant violates, if there is one to run. ``states``, ``depth``
-    and ``steps`` (to the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its
-    actors ran.
+    ``broken`` lists what the claim's mutant violates until it violates the claim's property, if
+    there is one to run. ``states``, ``depth`` and ``steps`` (to the violation, or -1) are the
+    search's; ``lines_ran`` of ``lines`` of its actors ran.
     """
 
     claim: str
@@ -247,7 +247,8 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
         return found
     broken: tuple[str, ...] = ()
     if one.mutant and mutants:
-        broken = broken_by(scene(claim.litmus), api(one.api), POLICIES[policy], one.mutant)
+        changed = scene(claim.litmus), api(one.api), POLICIES[policy], one.mutant
+        broken = broken_by(*changed, claim.keeps)
     lines = [line for file in result.coverage.values() for line in file]
     name = stated(claim.keeps).name
     of_property = result.verdicts[name]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from memslotlib.check import CheckError
 from memslotlib.litmus_model import (
     ModelRunner,
     UnknownSceneError,
@@ -11,7 +12,9 @@ from memslotlib.litmus_model import (
     explored,
     mutant,
     scene,
+    shortest,
 )
+from memslotlib.protocol.properties import stated
 from memslotlib.protocol.world import ARM64, X86, X86_SLOT_ZAP
 from memslotlib.verdict import Word
 
@@ -119,6 +122,23 @@ def test_what_a_mutant_breaks_is_told_by_ids():
     )
 
     assert {"I2", "I4b", "I12"} <= set(broken)
+
+
+def test_a_mutant_that_is_asked_about_one_property_is_searched_until_that_breaks():
+    w = scene("split+load"), api("primitives"), X86, "without edit inactive - by low"
+
+    assert "I3a" in broken_by(*w, "I3a")
+    assert set(broken_by(*w, "I3a")) < set(broken_by(*w))
+    assert broken_by(scene("split+load"), api("today"), X86, "without free", "I2") == ("I3a",)
+
+
+def test_the_shortest_trace_of_a_property_needs_no_search_of_everything():
+    whole = explored("hva-flip+vhost-stopped", "wholesale-swap", traces=True).result
+    found = shortest("hva-flip+vhost-stopped", "wholesale-swap", "I4a'")
+
+    assert found.lines == whole.trace(stated("I4a'").name).lines
+    with pytest.raises(CheckError, match="HOLDS"):
+        shortest("hva-flip+vhost-stopped", "wholesale-swap", "I3a")
 
 
 def test_one_access_more_or_another_number_of_vcpus_is_another_bound():

@@ -40,6 +40,8 @@ def _numpy(program: Program, symmetry: bool, known: Futures | None = None) -> En
 
 
 ENGINES = engines()
+#: The sorts of properties whose violation is seen at a state or a step.
+_VIOLABLE = (Sort.NEVER, Sort.ALWAYS, Sort.NO_DEADLOCK)
 #: How many states are looked at before partial order begins.
 PROBE_STATES = 20_000
 #: How many times the states of an exploration with partial order its traces may cost again.
@@ -52,7 +54,7 @@ def explore(
     engine: str = "",
     symmetry: bool = True,
     bounds: Bounds | None = None,
-    first_violation: bool = False,
+    first_violation: bool | str = False,
     partial_order: bool = False,
     traces: bool = True,
 ) -> Result:
@@ -60,11 +62,11 @@ def explore(
 
     ``engine`` is ``native``, ``numpy`` or ``python``; without one, the fastest that is here. All
     give the same result. ``symmetry`` counts states that differ by permuting members of a symmetric
-    set once. ``first_violation`` ends the exploration with the level of the first violation, and
-    then every other verdict is UNDETERMINED. ``partial_order`` explores fewer interleavings, which
-    proves the same and finds traces that are not the shortest; those are searched for again without
-    it. It refuses ``can_always_reach``. ``traces=False`` leaves the traces out, which sweeps
-    do not need.
+    set once. ``first_violation`` ends the exploration with the level of the first violation, of the
+    property that it names or else of any; every verdict without one is UNDETERMINED then.
+    ``partial_order`` explores fewer interleavings, which proves the same and finds traces that are
+    not the shortest; those are searched for again without it. It refuses ``can_always_reach``.
+    ``traces=False`` leaves the traces out, which sweeps do not need.
 
     A bound that is reached, and Ctrl-C, give UNDETERMINED with what was covered.
 
@@ -73,7 +75,7 @@ def explore(
     began = time.perf_counter()
     bounds = bounds or Bounds()
 
-    is_enough = (lambda counts: _is_broken(model, counts)) if first_violation else None
+    is_enough = _enough(model, first_violation)
     searching = began
     if partial_order:
         made = _explored_partially(model, engine, symmetry, bounds, is_enough)
@@ -132,6 +134,21 @@ def _engine(name: str, program: Program, symmetry: bool) -> Engine:
     if name not in ENGINES:
         raise CheckError(f"no engine {name!r}: {nearest(name, ENGINES)}")
     return ENGINES[name](program, symmetry)
+
+
+def _enough(model: Model, first_violation: bool | str) -> Callable[[Counts], bool] | None:
+    """Return what tells, after each level, whether to go on; None where nothing has to."""
+    if not first_violation:
+        return None
+    if first_violation is True:
+        return lambda counts: _is_broken(model, counts)
+    violable = {one.name: one for one in model.properties if one.sort in _VIOLABLE}
+    if first_violation not in violable:
+        raise CheckError(
+            f"no property {first_violation!r} to be violated: {nearest(first_violation, violable)}"
+        )
+    named = violable[first_violation]
+    return lambda counts: bool(event(model, counts, named)[0].count)
 
 
 def _is_broken(model: Model, counts: Counts) -> bool:

@@ -85,6 +85,50 @@ def test_the_first_violation_ends_the_search_with_its_level(engine):
 
 
 @engines
+@pytest.mark.parametrize(
+    ("name", "violated"),
+    [
+        ("first", {"first"}),
+        # What states are is looked at with the steps that lead on from them.
+        ("x below 2", {"first", "x below 2", "second"}),
+        ("second", {"first", "x below 2", "second"}),
+    ],
+)
+def test_the_first_violation_of_one_property_does_not_stop_at_those_of_others(
+    engine, name, violated
+):
+    model = model_of(breaks_much, properties=MUCH)
+
+    found = words(explore(model, engine=engine, first_violation=name))
+
+    assert {one for one, word in found.items() if word == "VIOLATED"} == violated
+
+
+@engines
+def test_a_deadlock_ends_a_search_that_is_for_one(engine):
+    def stuck(m):
+        m.fail("early")
+        yield "one"
+        m.wait(m.x == 3)
+        yield "never"
+
+    properties = [never("early"), no_deadlock("nobody waits for ever")]
+    model = model_of(stuck, properties=properties)
+
+    found = explore(model, engine=engine, first_violation="nobody waits for ever")
+
+    assert words(found) == {"early": "VIOLATED", "nobody waits for ever": "VIOLATED"}
+
+
+@pytest.mark.parametrize("name", ["y", "thrid"])
+def test_only_what_can_be_violated_ends_a_search(name):
+    model = model_of(breaks_much, properties=MUCH)
+
+    with pytest.raises(CheckError, match=f"no property '{name}' to be violated"):
+        explore(model, engine="python", first_violation=name)
+
+
+@engines
 def test_a_search_for_the_first_violation_that_finds_none_is_complete(engine):
     assert explore(peterson(), engine=engine, first_violation=True).ok
 

@@ -76,7 +76,9 @@ def headline(records: Iterable[Record] | None = None) -> Table | Said:
 def _word(cell: Mapping[str, Any]) -> Cell:
     word = Word(cell["word"])
     kind = "verdict " + word.name.lower().replace("_", "-")
-    text = f"{word.value}, {cell['states'] / 1e6:,.1f} M states"
+    # A record of before a third vCPU had fewer accesses does not say which there are.
+    accesses = f", {cell['accesses']}" if "accesses" in cell else ""
+    text = f"{word.value}, {cell['states'] / 1e6:,.1f} M states{accesses}"
     return Cell(f"{text}: {cell['bound']}" if word is Word.UNDETERMINED else text, kind)
 
 

@@ -91,9 +91,12 @@ REASONS: Mapping[str, str] = {
 def justified(api: str, scene: str = "hva-flip+store", policy: str = "x86-slot-zap") -> Table:
     """Leave out each step of an API's program in turn; a row each, with what breaks without it.
 
-    Two accesses of each vCPU, in the scene and under the policy named.
+    Two accesses of each vCPU, in the scene and under the policy named; the scene's narrow ones.
     """
-    world = replace(SCENES[scene].world(APIS[api], POLICIES[policy]), accesses_max=2)
+    accesses = SCENES[scene].narrow or SCENES[scene].accesses
+    world = replace(
+        SCENES[scene].world(APIS[api], POLICIES[policy]), accesses=accesses, accesses_max=2
+    )
     (program,) = world.programs
     rows = []
     for number, op in enumerate(program):

@@ -9,6 +9,7 @@ from memslotlib import claims
 from memslotlib.evidence import DATA, Record, read
 from memslotlib.litmus_model import ALL_SCENES
 from memslotlib.protocol.apis import APIS
+from memslotlib.protocol.scenes import ONE_SPACE
 from memslotlib.provenance import ROOT, code_digest
 from memslotlib.recheck import FILE, MODULES, Checked, cells
 from memslotlib.verdict import Word
@@ -74,16 +75,16 @@ def details(question: str, records: Mapping[str, Recorded] | None = None) -> Tab
 
 
 def searched(question: str, records: Mapping[str, Recorded] | None = None) -> Said:
-    """Return what the searches left out, and which claims have a smaller bound, and why."""
+    """Return what the searches left out, and why: which claims have a smaller bound."""
     found = recorded(question) if records is None else records
     if not found:
         return Said(_UNRECORDED)
     bounds = sorted({cell.bound for one in found.values() for cell in one.cells if cell.bound})
-    return Said(f"Searched: {'; '.join(bounds)}. {_smaller(found)}".strip())
+    return Said(f"Searched: {'; '.join(bounds)}. {ONE_SPACE}. {_smaller(found)}".strip())
 
 
 def _smaller(found: Mapping[str, Recorded]) -> str:
-    """Return which claims have a smaller bound than two vCPUs with three accesses, and why."""
+    """Return which claims have a smaller bound than every access to every frame, and why."""
     reasons: dict[str, list[str]] = {}
     for identity, one in found.items():
         scene = ALL_SCENES.get(str(one.record.parameters.get("litmus")))

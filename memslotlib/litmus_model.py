@@ -189,10 +189,18 @@ def broken_by(
 ) -> tuple[str, ...]:
     """Return the ids of the properties that a mutant of the API's program violates.
 
-    With the id of one, the search ends where that one breaks: others may break only later.
+    With the id of one, the search ends where that one breaks, and begins with one access of each
+    vCPU: what breaks with fewer accesses breaks within the bound, and costs less to find.
     """
     world = mutant(scene.world(api, policy), text)
-    return tuple(violated(_explored(world, False, stated(identity).name if identity else "")))
+    if not identity:
+        return tuple(violated(_explored(world, False)))
+    name = stated(identity).name
+    for count in range(1, world.accesses_max + 1):
+        found = violated(_explored(replace(world, accesses_max=count), False, name))
+        if name.split()[0] in found:
+            break
+    return tuple(found)
 
 
 def shortest(scene_name: str, api_key: str, identity: str, policy: str = "x86") -> Trace:

@@ -22,7 +22,7 @@ from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import stated, violated
 from .protocol.scenes import FLIP, HUGE, Scene
-from .protocol.world import X86_SLOT_ZAP, World, every
+from .protocol.world import X86_SLOT_ZAP, Access, World, every
 from .provenance import code_digest, here_and_now
 from .verdict import Verdict, Word
 
@@ -45,9 +45,9 @@ WIDER_STATES_MAX = 150_000_000
 class Checked:
     """One cell of a claim: an API under one policy, or in one guest mode.
 
-    ``broken`` lists what the claim's mutant violates until it violates the claim's property, if
-    there is one to run. ``states``, ``depth`` and ``steps`` (to the violation, or -1) are the
-    search's; ``lines_ran`` of ``lines`` of its actors ran.
+    ``broken`` lists what the claim's mutant violates until it violates the claim's property, with
+    as few accesses as that takes, if there is one to run. ``states``, ``depth`` and ``steps`` (to
+    the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its actors ran.
     """
 
     claim: str
@@ -88,19 +88,23 @@ class Checked:
 
 def bound(scene: Scene) -> str:
     """Return a scene's bound in words, as a claim about it states it."""
-    change, accesses = scene.change, scene.accesses
-    frames = len({(part.as_id, part.gfn) for one in accesses for part in one.parts})
-    others = sorted({one.via for one in scene.outside})
+    change = scene.change
+    others = [[one for one in scene.outside if one.via == by] for by in ("vhost", "device")]
     parts = [
-        f"{scene.vcpus} vCPUs with {scene.accesses_max} accesses each, "
-        f"any of {len(accesses)}, to {frames} frame{'s' * (frames > 1)}",
-        *(f"{World.outside_max} accesses by {one}" for one in others),
+        f"{scene.vcpus} vCPUs with {scene.accesses_max} accesses each, {which(scene.accesses)}",
+        *(f"{World.outside_max} accesses by {by[0].via}, {which(by)}" for by in others if by),
         *([f"one {scene.contender} by another thread"] if scene.contender else []),
         f"{len({*change.before, *change.after})} slots before and after",
         f"{World.gfns} frames, {len(HUGE)} under one huge page",
         f"{change.spaces} address space{'s' * (change.spaces > 1)}",
     ]
     return "; ".join(parts)
+
+
+def which(accesses: Sequence[Access]) -> str:
+    """Return in words which accesses there are to choose from."""
+    frames = len({(part.as_id, part.gfn) for one in accesses for part in one.parts})
+    return f"any of {len(accesses)}, to {frames} frame{'s' * (frames > 1)}"
 
 
 def check(claim: Claim, *, mutants: bool = True) -> Iterator[Checked]:
@@ -200,12 +204,16 @@ def record_headline(claims: Sequence[Claim]) -> Record:
 
 @dataclass(frozen=True)
 class Widened:
-    """A cell of a claim beyond its bound; UNDETERMINED where that many states were not enough."""
+    """A cell of a claim beyond its bound; UNDETERMINED where that many states were not enough.
+
+    ``accesses`` says which ones: with more vCPUs these may be fewer.
+    """
 
     claim: str
     api: str
     where: str
     wider: str
+    accesses: str
     word: str
     bound: str
     states: int
@@ -217,9 +225,10 @@ def widened(claim: Claim, states: int = WIDER_STATES_MAX) -> Iterator[Widened]:
     for one in claim.expect:
         for policy in claim.policies if one.model is Word.HOLDS else ():
             for wider in WIDER:
+                world = scene(claim.litmus).world(api(one.api), POLICIES[policy], **WIDER[wider])
                 result = _wider(claim.litmus, one.api, policy, wider, states)
                 verdict = result.verdicts[stated(claim.keeps).name].verdict
-                where = (claim.id, one.api, policy, wider)
+                where = (claim.id, one.api, policy, wider, which(world.accesses))
                 yield Widened(
                     *where, verdict.word.value, verdict.bound, result.states, result.depth
                 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from memslotlib.protocol.apis import APIS
 from memslotlib.protocol.scenes import HUGE, SCENES, SHIFT, SPLIT, logged
+from memslotlib.protocol.world import Access, World
 
 TODAY, MOVE = APIS["today"], APIS["move"]
 
@@ -57,7 +60,47 @@ def test_an_api_says_why_it_cannot_make_a_scenes_change():
     assert all(scene.refusal(TODAY) == "" for scene in SCENES.values())
 
 
-def test_a_bound_below_two_vcpus_with_three_accesses_says_why():
+def left_out(scene):
+    """Return the accesses of a scene's kinds and ways, to any frame, that it does not have."""
+    made = {*scene.accesses, *scene.outside}
+    ways = {(one.kind, one.via, one.as_id) for one in made}
+    return {Access(k, gfn, v, a) for k, v, a in ways for gfn in range(World.gfns)} - made
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
+def test_a_bound_below_three_accesses_in_every_way_to_every_frame_says_why(scene):
+    is_small = scene.vcpus < 2 or scene.accesses_max < 3 or bool(left_out(scene))
+
+    assert bool(scene.smaller) == is_small
+
+
+def test_all_scenes_with_vhost_a_device_or_another_thread_have_three_accesses():
+    small = [one for one in SCENES.values() if one.outside or one.contender]
+
+    assert len(small) >= 6
+    assert {one.accesses_max for one in small} == {3}
+    for one in small:
+        if one.outside:
+            assert {access.gfn for access in one.outside} == set(range(World.gfns))
+
+
+def test_what_is_left_out_is_seen():
+    whole = SCENES["split+load"]
+
+    assert left_out(whole) == set()
+    assert left_out(replace(whole, accesses=whole.accesses[1:])) == {whole.accesses[0]}
+
+
+def test_more_vcpus_make_the_narrow_accesses_and_as_many_make_all():
     for scene in SCENES.values():
-        is_small = scene.vcpus < 2 or scene.accesses_max < 3
-        assert bool(scene.smaller) == is_small, scene.name
+        assert set(scene.narrow) < set(scene.accesses)
+        assert scene.world(TODAY, vcpus=3).accesses == (scene.narrow or scene.accesses)
+        assert scene.world(TODAY, vcpus=2).accesses == scene.accesses
+        assert scene.world(TODAY, more=1).accesses == scene.accesses
+    assert SCENES["hva-flip+store"].narrow
+
+
+def test_a_scene_has_a_second_address_space_if_and_only_if_somebody_looks_at_it():
+    for scene in SCENES.values():
+        looked_at = {one.as_id for one in (*scene.accesses, *scene.outside)}
+        assert looked_at == set(range(scene.change.spaces)), scene.name

@@ -2,7 +2,7 @@ import pytest
 
 from memslotlib import cli, evidence, experiments, recheck
 from memslotlib.errors import NotRunError
-from memslotlib.experiments import Experiment, Measured
+from memslotlib.experiment import Experiment, Measured
 
 
 @pytest.fixture

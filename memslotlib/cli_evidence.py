@@ -60,8 +60,11 @@ def _record(options: argparse.Namespace) -> int:
     chosen = recording.chosen(known, options.names, quick=options.quick)
     if not chosen:
         raise MemslotError("none of these is a quick one; leave out --quick")
-    begun = recording.last_begun(target) if options.resume else recording.begin(target)
-    waiting = recording.waiting(chosen, target, begun)
+    waiting = chosen
+    if options.resume:
+        waiting = recording.waiting(chosen, target, recording.last_begun(target))
+    else:
+        recording.begin(target)
     forecast = Forecast.after(recording.earlier(target))
     _tell(f"{len(waiting)} of {len(chosen)} experiments to run, ")
     _tell(f"about {recording.duration(forecast.of(*waiting))}\n")

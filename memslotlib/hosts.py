@@ -96,7 +96,7 @@ def _outcome(value: Any, host: str) -> Verdict | str:
     if isinstance(value, Mapping) and "word" in value:
         return sampled(value, host)
     if isinstance(value, list | Mapping):
-        return f"{len(value):,} entries"
+        return f"{len(value):,} {'entry' if len(value) == 1 else 'entries'}"
     return f"{value:,}" if type(value) in (int, float) else plain(value)
 
 

@@ -44,8 +44,9 @@ ASKED = [
 
 def made(experiment, parameters, result, host=PVM, code="c0de", **samples):
     """A record of a host; its code is that of nothing that there is."""
+    date = DATES.get(host["kernel"], "2026-11-28T12:00:00+00:00")
     provenance = Provenance(
-        *("c0ffee", False, "0.1.0", DATES[host["kernel"]], "3.11.7", "native", host),
+        *("c0ffee", False, "0.1.0", date, "3.11.7", "native", host),
         *("x86_64", [0.5, 0.4, 0.3], 1.5),
     )
     return Record(experiment, parameters, result, provenance, code, samples)

@@ -50,7 +50,7 @@ notebooks: $(VENV)/.project native ## Open JupyterLab; a double-click opens a ch
 
 .PHONY: evidence
 evidence: $(VENV)/.project native ## Run the experiments on this machine and record them
-	$(BIN)/memslots evidence record
+	$(BIN)/memslots evidence record $(EVIDENCE_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.test native ## Measure: the programs in benchmarks/, one after the other

@@ -9,7 +9,8 @@ from typing import Any
 
 from memslotlib.abi.policy import HostPolicy
 from memslotlib.evidence import DATA, Record, read
-from memslotlib.experiments import Experiment, experiments, host_label, recall
+from memslotlib.experiment import Experiment
+from memslotlib.experiments import experiments, host_label, recall
 from memslotlib.interface import Context
 from memslotlib.litmus import Run
 from memslotlib.provenance import code_digest

@@ -49,6 +49,15 @@ class Pair:
         ]
         return " ".join([self.experiment, *how, *([self.check.value] if self.check else [])])
 
+    @property
+    def path(self) -> str:
+        """By which path the guest's accesses have to reach memory, as claims name it."""
+        return "emulator" if self.parameters["context"] == _EMULATED else "page tables"
+
+    def fits(self, experiment: str, parameters: Mapping[str, Any]) -> bool:
+        """Tell whether the pair is about a record of ``experiment`` with ``parameters``."""
+        return self.experiment == experiment and self.parameters.items() <= parameters.items()
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -122,14 +131,9 @@ def assert_sound(compared: list[Compared]) -> None:
 
 def _compared(pair: Pair, records: list[Record]) -> Compared:
     model = explored(pair.scene, pair.api).verdict(pair.keeps)
-    fitting = [one for one in records if _fits(pair, one)]
+    fitting = [one for one in records if pair.fits(one.experiment, one.parameters)]
     if not fitting:
         return Compared(pair, Verdict.not_run("nothing is recorded"), model)
     newest = fitting[-1]
     host = recall_checks(newest)[pair.check] if pair.check else recall(newest).verdict
     return Compared(pair, host, model, newest.provenance.commit)
-
-
-def _fits(pair: Pair, record: Record) -> bool:
-    wanted = pair.parameters.items()
-    return record.experiment == pair.experiment and wanted <= dict(record.parameters).items()

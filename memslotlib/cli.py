@@ -1,4 +1,4 @@
-"""``memslots``: run a litmus test, record evidence, list the claims."""
+"""``memslots``: run a litmus test, list or check the claims, and the evidence."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import claims, evidence, experiments, litmus, litmus_model, recheck
+from . import claims, cli_evidence, evidence, experiments, litmus, litmus_model, recheck
 from .abi import SimVm
-from .errors import MemslotError, NotRunError
+from .errors import MemslotError
 from .interface import Context
 from .litmus import Property, Run, Runner
 from .protocol.properties import stated
@@ -61,15 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--into", type=Path, default=evidence.DATA, help="folder of the records")
     listing.set_defaults(command=_claims)
 
-    records = commands.add_parser("evidence", help="record experiments, show records")
-    actions = records.add_subparsers(required=True, metavar="ACTION")
-    record = actions.add_parser("record", help="run the experiments on this host and record them")
-    record.add_argument("--only", default="", help="only experiments whose name holds this text")
-    record.add_argument("--into", type=Path, default=evidence.DATA, help="folder of the records")
-    record.set_defaults(command=_record)
-    show = actions.add_parser("show", help="list the records of a folder")
-    show.add_argument("folder", type=Path, nargs="?", default=evidence.DATA)
-    show.set_defaults(command=_show)
+    cli_evidence.add_to(commands)
     return parser
 
 
@@ -166,31 +158,6 @@ def _record_claims(chosen: Sequence[claims.Claim], folder: Path) -> int:
         print("every mutant of the sound protocols: recorded", flush=True)
         evidence.append(folder / recheck.FILE, recheck.record_headline(chosen))
         print(f"beyond their bound, {', '.join(recheck.HEADLINE)}: recorded")
-    return 0
-
-
-def _record(options: argparse.Namespace) -> int:
-    chosen = [e for e in experiments.experiments() if options.only in e.label]
-    if not chosen:
-        raise MemslotError(f"no experiment's name holds {options.only!r}")
-    for experiment in chosen:
-        try:
-            made = experiment.record(options.into)
-        except NotRunError as error:
-            print(f"{experiment.label}: NOT RUN: {error}")
-        else:
-            print(f"{experiment.label}: {made.summary}", flush=True)
-    return 0
-
-
-def _show(options: argparse.Namespace) -> int:
-    paths = sorted(options.folder.glob("*.jsonl"))
-    if not paths:
-        raise MemslotError(f"{options.folder}: no records (*.jsonl) here")
-    for path in paths:
-        for number, record in enumerate(evidence.read(path), 1):
-            print(f"{path.name}:{number}  {record.provenance.date}  {record.experiment}")
-            print(f"    {dict(record.parameters)}: {record.summary}")
     return 0
 
 

@@ -1,20 +1,24 @@
 """Evidence records: what a run showed, on which host, with which code; append-only JSON Lines.
 
-A record is data and nothing in it is executed. Each line carries a digest of itself, so a damaged
-line is named and refused, never skipped. A record whose experiment's code has changed since is
-*stale*: pages show it marked, and only ``make evidence`` replaces it.
+A record is data: nothing in it is executed or used as a path. Each line carries a digest of itself,
+so a damaged line is named and refused, never skipped. A record whose experiment's code has changed
+since is *stale*: pages show it marked, and only ``make evidence`` replaces it.
+
+What a later version adds to a record is optional and keeps the schema's number; what changes the
+meaning of something that is there raises it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,27 @@ from .provenance import ROOT, Provenance
 SCHEMA = 1
 #: Where the project's own records live.
 DATA = ROOT / "figures" / "data"
+
+#: What a line has to hold, and of which kind; and what it may, in its provenance, besides.
+_RECORD = {
+    "experiment": str,
+    "code": str,
+    "schema": int,
+    "parameters": dict,
+    "result": dict,
+    "samples": dict,
+    "provenance": dict,
+}
+_PROVENANCE = {
+    "commit": str,
+    "dirty": bool,
+    "version": str,
+    "date": str,
+    "python": str,
+    "host_kind": str,
+    "host": dict,
+}
+_PROVENANCE_LATER = {"machine": str, "load": list, "seconds": float}
 
 
 class EvidenceError(MemslotError, ValueError):
@@ -52,36 +77,83 @@ class Record:
         return self.code != code
 
     @property
-    def summary(self) -> str:
-        """The result in one line."""
-        return ", ".join(f"{name} {value}" for name, value in self.result.items() if value != {})
+    def key(self) -> str:
+        """What was run: equal for two runs of the same experiment."""
+        return key(self.experiment, self.parameters)
+
+    @property
+    def label(self) -> str:
+        """What was run, in one line."""
+        return label(self.experiment, self.parameters)
 
     def line(self) -> str:
         """Return the record as one line of JSON that carries its own digest."""
-        body = asdict(self)
+        made = vars(self.provenance)
+        noted = {name: value for name, value in made.items() if value is not None}
+        body = {**vars(self), "provenance": noted}
         return _canonical({**body, "digest": _digest(body)})
 
 
-def append(path: Path, record: Record) -> None:
-    """Add one record to ``path``: the whole line or nothing, even when the process dies here.
+def key(experiment: str, parameters: Mapping[str, Any]) -> str:
+    """Return a string that is equal for two runs of one experiment, and for no others."""
+    return _canonical({"experiment": experiment, "parameters": parameters})
+
+
+def label(experiment: str, parameters: Mapping[str, Any]) -> str:
+    """Return an experiment and its parameters in one line.
+
+    >>> label("dirty-log+store", {"api": "move", "held": False, "updates": 20})
+    'dirty-log+store (move, not held, 20)'
+    """
+    said = [
+        ("" if value else "not ") + name if isinstance(value, bool) else str(value)
+        for name, value in sorted(parameters.items())
+    ]
+    return f"{experiment} ({', '.join(said)})" if said else experiment
+
+
+def append(path: Path, *records: Record) -> None:
+    """Add records to ``path``: all of them or none, even when the process is killed here.
 
     The file is checked first: EvidenceError when a line of it is damaged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
+        # Whoever was killed while it wrote has left its temporary file.
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            left.unlink(missing_ok=True)
         before = _text(path)
-        for _ in _parse(before, path):
-            pass
-        write_whole(path, before + record.line() + "\n")
+        parsed(before, path.name)
+        write_whole(path, before + "".join(f"{record.line()}\n" for record in records))
 
 
 def read(path: Path) -> list[Record]:
     """Return the records of ``path``, oldest first; none when there is no such file.
 
-    Raises EvidenceError naming the line when it does not parse, its digest does not fit, its schema
-    is not this one's, or the last line was cut.
+    Raises EvidenceError as :func:`parsed` does.
     """
-    return list(_parse(_text(path), path))
+    return parsed(_text(path), path.name)
+
+
+def parsed(text: str, name: str) -> list[Record]:
+    """Return the records that the text of a file holds; ``name`` is what an error calls the file.
+
+    Raises EvidenceError naming each line that does not parse, whose digest does not fit, that lacks
+    something or has something of the wrong kind, whose schema is not this one's, or that was cut.
+    """
+    # Not splitlines(): it would cut a record at a line separator inside one of its strings.
+    *lines, rest = text.split("\n")
+    records, damaged = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(_record(line))
+        except EvidenceError as error:
+            damaged.append(f"{name}:{number}: {error}")
+    if rest:
+        damaged.append(f"{name}:{len(lines) + 1}: the last line was cut")
+    if damaged:
+        raise EvidenceError("\n".join(damaged))
+    return records
 
 
 def newest(records: list[Record], experiment: str, **parameters: Any) -> Record | None:
@@ -120,38 +192,58 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _text(path: Path) -> str:
-    """Return what the file holds; nothing when there is none, EvidenceError when it is no text."""
-    raw = path.read_bytes() if path.exists() else b""
+def decoded(raw: bytes, name: str) -> str:
+    """Return the text of a file called ``name``; EvidenceError with the line where it is none."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise EvidenceError(f"{path.name}:{line}: not UTF-8: {error.reason}") from error
+        raise EvidenceError(f"{name}:{line}: not UTF-8: {error.reason}") from error
 
 
-def _parse(text: str, path: Path) -> Iterator[Record]:
-    if text and not text.endswith("\n"):
-        last = text.count("\n") + 1
-        raise EvidenceError(f"{path.name}:{last}: the last line was cut")
-    # Not splitlines(): it would cut a record at a line separator inside one of its strings.
-    for number, line in enumerate(text.split("\n")[:-1], 1):
-        yield _record(line, f"{path.name}:{number}")
+def _text(path: Path) -> str:
+    """Return what the file holds; nothing when there is none."""
+    return decoded(path.read_bytes(), path.name) if path.exists() else ""
 
 
-def _record(line: str, where: str) -> Record:
+def _record(line: str) -> Record:
     try:
-        body = json.loads(line)
-    except ValueError as error:
-        raise EvidenceError(f"{where}: not JSON: {error}") from error
+        body = json.loads(line, parse_constant=_no_number)
+        written = body.pop("digest", None) if isinstance(body, dict) else None
+        digest = _digest(body)
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise EvidenceError(f"{where}: a record is a JSON object, not {type(body).__name__}")
-    digest = body.pop("digest", None)
-    if digest != _digest(body):
-        raise EvidenceError(f"{where}: its digest is {digest}, its content's is {_digest(body)}")
-    if body["schema"] != SCHEMA:
-        raise EvidenceError(f"{where}: schema {body['schema']}, this version reads {SCHEMA}")
-    return Record(**{**body, "provenance": Provenance(**body["provenance"])})
+        raise EvidenceError(f"a record is a JSON object, not {type(body).__name__}")
+    if written != digest:
+        raise EvidenceError(f"its digest is {written}, its content's is {digest}")
+    if body.get("schema") != SCHEMA:
+        raise EvidenceError(f"schema {body.get('schema')}, this version reads {SCHEMA}")
+    _check_kinds(body, _RECORD, {})
+    _check_kinds(body["provenance"], _PROVENANCE, _PROVENANCE_LATER)
+    record = Record(**{**body, "provenance": Provenance(**body["provenance"])})
+    # Two lines that say the same are the same: spaces, other orders and doubled names are refused.
+    if record.line() != line:
+        raise EvidenceError("not written as this program writes a record")
+    return record
+
+
+def _check_kinds(
+    body: Mapping[str, Any], needed: Mapping[str, type], later: Mapping[str, type]
+) -> None:
+    if lacking := sorted(needed.keys() - body.keys()):
+        raise EvidenceError(f"lacks {', '.join(lacking)}")
+    for name, value in body.items():
+        kind = needed.get(name, later.get(name))
+        if kind is None:
+            raise EvidenceError(f"has {name!r}, which this version does not know")
+        # Not isinstance: True is no number here.
+        if type(value) is not kind:
+            raise EvidenceError(f"{name} is of type {type(value).__name__}, not {kind.__name__}")
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def _canonical(body: Mapping[str, Any]) -> str:

@@ -1,26 +1,24 @@
 """The experiments that are recorded: what each runs, with which parameters, into which file.
 
-``make evidence`` runs all of them and appends one record each; a page shows the newest one, marked
-when the code behind it has changed since. Nothing else records.
+``make evidence`` runs all of them (:mod:`memslotlib.recording`) and appends one record each; a page
+shows the newest one, marked when the code behind it has changed since. Nothing else records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from . import evidence, litmus, litmus_stores
+from . import litmus, litmus_stores
 from .errors import NotRunError
 from .evidence import Record
+from .experiment import Experiment, Measured
 from .interface import Context
 from .litmus import Property, Run
 from .litmus_host import HostRunner, Method
 from .litmus_stores import Check
-from .provenance import code_digest, here_and_now
-from .verdict import Verdict, Word
+from .verdict import HOST_WORDS, VacuousError, Verdict, Word
 
 #: Updates of one race; the figure that the book's tables are about.
 UPDATES = 300
@@ -40,50 +38,8 @@ CONFORMANCE_SEED = 1979276
 INTERPRETED = (Context.REAL16, Context.PROT32, Context.LONG64)
 HELD_CONTEXTS = (Context.LONG64_CPL3, Context.LONG64)
 
-
-@dataclass(frozen=True)
-class Measured:
-    """What an experiment found: its counts, and every sample behind them."""
-
-    result: Mapping[str, Any]
-    samples: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One thing to run and record; ``code`` names the modules whose change makes it stale."""
-
-    name: str
-    parameters: Mapping[str, Any]
-    file: str
-    code: tuple[str, ...]
-    measure: Callable[[Mapping[str, Any]], Measured]
-
-    @property
-    def label(self) -> str:
-        """One line that names it."""
-        return f"{self.name} ({', '.join(str(value) for value in self.parameters.values())})"
-
-    def record(self, folder: Path = evidence.DATA) -> Record:
-        """Run it now and append its record.
-
-        Raises NotRunError when this host lacks what it needs; then nothing is written.
-        """
-        # Here, not above: reading records needs no host.
-        from .host.describe import describe
-
-        digest = code_digest(*self.code)
-        measured = self.measure(self.parameters)
-        made = Record(
-            experiment=self.name,
-            parameters=dict(self.parameters),
-            result=dict(measured.result),
-            samples=dict(measured.samples),
-            provenance=here_and_now(describe().as_dict()),
-            code=digest,
-        )
-        evidence.append(folder / self.file, made)
-        return made
+#: What shows a race's record, by its method.
+SHOWN_IN = {Method.RENDEZVOUS: "t0.1", Method.OVERLAP: "t0.3", Method.HELD: "t0.6"}
 
 
 def experiments() -> list[Experiment]:
@@ -131,13 +87,15 @@ def _stores() -> Iterator[Experiment]:
         for context in HELD_CONTEXTS:
             shared = {"api": api, "context": context.value}
             if name == litmus_stores.FLIP:
-                parameters = {**shared, "updates": FLIPS[context]}
-                yield Experiment(name, parameters, "q5.jsonl", code, measure_flip)
+                given = {**shared, "updates": FLIPS[context]}
+                yield Experiment(
+                    name, given, "q5.jsonl", code, measure_flip, ("t5.6",), api == "today"
+                )
                 continue
             # An ioctl that changes nothing waits for nobody.
             for held in (False, True) if api != "none" else (False,):
-                parameters = {**shared, "held": held, "updates": HOLDS}
-                yield Experiment(name, parameters, "q6.jsonl", code, measure_log)
+                given = {**shared, "held": held, "updates": HOLDS}
+                yield Experiment(name, given, "q6.jsonl", code, measure_log, ("q6",), True)
 
 
 def measure_flip(parameters: Mapping[str, Any]) -> Measured:
@@ -179,7 +137,7 @@ def _checked(
 def recall_checks(record: Record) -> dict[Check, Verdict]:
     """Return the verdicts that a record of ``litmus_stores`` holds."""
     host = host_label(record)
-    return {Check(name): _sampled(found, host) for name, found in record.result.items()}
+    return {Check(name): sampled(found, host) for name, found in record.result.items()}
 
 
 def _counts(verdict: Verdict) -> dict[str, Any]:
@@ -209,8 +167,15 @@ def _race(
         "property": Property.SERVED.value,
         "updates": updates,
     }
-    code = ("memslotlib.litmus_host",)
-    return Experiment(name, parameters, file, code, lambda given: measure_race(name, given))
+    return Experiment(
+        name,
+        parameters,
+        file,
+        code=("memslotlib.litmus_host",),
+        measure=lambda given: measure_race(name, given),
+        shows=("t4.4",) if file == "q4.jsonl" else (SHOWN_IN[method],),
+        quick=context in HELD_CONTEXTS and updates < MOVE_UPDATES,
+    )
 
 
 def measure_race(name: str, parameters: Mapping[str, Any]) -> Measured:
@@ -233,7 +198,7 @@ def measure_race(name: str, parameters: Mapping[str, Any]) -> Measured:
 def recall(record: Record) -> Run:
     """Return the run of a litmus test that a record holds."""
     parameters, result = record.parameters, record.result
-    verdict = _sampled(result, host_label(record))
+    verdict = sampled(result, host_label(record))
     return Run(
         record.experiment,
         Property(parameters["property"]),
@@ -245,10 +210,22 @@ def recall(record: Record) -> Run:
     )
 
 
-def _sampled(result: Mapping[str, Any], host: str) -> Verdict:
-    trials, opportunities = result["trials"], result["opportunities"]
-    if Word(result["word"]) is Word.SEEN:
-        return Verdict.seen(result["hits"], trials, host=host, opportunities=opportunities)
+def sampled(result: Mapping[str, Any], host: str) -> Verdict:
+    """Return the verdict that counts of a record stand for.
+
+    Raises KeyError for a count that is not there, ValueError for a word that no host may say, and
+    VacuousError for counts that its word cannot have.
+    """
+    word = Word(result["word"])
+    if word is Word.NOT_RUN:
+        return Verdict.not_run(result["reason"])
+    if word not in HOST_WORDS:
+        raise ValueError(f"{word.value} is no word of a host")
+    hits, trials, opportunities = result["hits"], result["trials"], result["opportunities"]
+    if word is Word.SEEN:
+        return Verdict.seen(hits, trials, host=host, opportunities=opportunities)
+    if hits:
+        raise VacuousError(f"{word.value}, but {hits} hits")
     return Verdict.not_seen(trials, opportunities=opportunities, host=host)
 
 
@@ -265,7 +242,7 @@ def _cases() -> Experiment:
         "memslotlib.conformance.hostpolicy",
         "memslotlib.host.vm",
     )
-    return Experiment("cases", {}, "conformance.jsonl", code, measure_cases)
+    return Experiment("cases", {}, "conformance.jsonl", code, measure_cases, ("a1.s1",), True)
 
 
 def measure_cases(parameters: Mapping[str, Any]) -> Measured:
@@ -291,7 +268,15 @@ def _conformance() -> Experiment:
         "memslotlib.abi.vm",
         "memslotlib.host.vm",
     )
-    return Experiment("conformance", parameters, "conformance.jsonl", code, measure_conformance)
+    return Experiment(
+        "conformance",
+        parameters,
+        "conformance.jsonl",
+        code,
+        measure_conformance,
+        shows=("a1.s4",),
+        quick=True,
+    )
 
 
 def measure_conformance(parameters: Mapping[str, Any]) -> Measured:

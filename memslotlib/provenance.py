@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
+import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a record comes from: code, moment and host. ``host_kind`` is ``native`` or ``lab``."""
+    """Where a record comes from: code, moment and host. ``host_kind`` is ``native`` or ``lab``.
+
+    ``machine`` is the architecture, ``load`` the load averages of 1, 5 and 15 minutes when the run
+    had ended, ``seconds`` how long it took. Each is None where nobody noted it: records are older
+    than these three.
+    """
 
     commit: str
     dirty: bool
@@ -29,14 +37,38 @@ class Provenance:
     python: str
     host_kind: str
     host: Mapping[str, Any]
+    machine: str | None = None
+    load: Sequence[float] | None = None
+    seconds: float | None = None
+
+    @property
+    def host_id(self) -> str:
+        """Eight digits that stand for the host: the digest of what is known of it.
+
+        Another kernel is another host, and so is another parameter of its module. Whether this
+        user may open ``/dev/kvm`` is no part of it.
+        """
+        facts = {name: value for name, value in self.host.items() if name != "kvm"}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def here_and_now(host: Mapping[str, Any], host_kind: str = "native") -> Provenance:
-    """Return the provenance of a run that happens now, in this checkout, on ``host``."""
+def here_and_now(
+    host: Mapping[str, Any], host_kind: str = "native", seconds: float | None = None
+) -> Provenance:
+    """Return the provenance of a run that ends now, in this checkout, on ``host``."""
     commit, dirty = revision()
-    now = datetime.now(UTC).replace(microsecond=0).isoformat()
-    python = ".".join(map(str, sys.version_info[:3]))
-    return Provenance(commit, dirty, __version__, now, python, host_kind, dict(host))
+    return Provenance(
+        commit=commit,
+        dirty=dirty,
+        version=__version__,
+        date=datetime.now(UTC).replace(microsecond=0).isoformat(),
+        python=".".join(map(str, sys.version_info[:3])),
+        host_kind=host_kind,
+        host=dict(host),
+        machine=platform.machine(),
+        load=[round(load, 2) for load in os.getloadavg()],
+        seconds=seconds,
+    )
 
 
 def revision(root: Path = ROOT) -> tuple[str, bool]:

@@ -63,6 +63,68 @@ def test_a_damaged_line_is_named_and_refused(tmp_path, damage, says):
     assert path.read_text() == broken
 
 
+def test_every_damaged_line_is_named(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    append(path, *(record(n) for n in range(4)))
+    text = path.read_text().replace('"hits":1', '"hits":9').replace('"hits":3', '"hits":9')
+    path.write_text(text[:-1])
+    with pytest.raises(EvidenceError) as caught:
+        read(path)
+    named = [line.split(": ")[0] for line in str(caught.value).splitlines()]
+    assert named == ["q0.jsonl:2", "q0.jsonl:4"]
+    path.write_text(text + '{"code"')
+    with pytest.raises(EvidenceError, match="q0.jsonl:5: the last line was cut"):
+        read(path)
+
+
+def line(change=lambda body: None, **dumped):
+    """A line whose digest is right, whatever it says."""
+    body = json.loads(record().line())
+    del body["digest"]
+    change(body)
+    return json.dumps(
+        {**body, "digest": evidence._digest(body)},
+        **{"sort_keys": True, "separators": (",", ":"), **dumped},
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (line(lambda b: b.pop("samples")), "q:1: lacks samples"),
+        (line(lambda b: b["provenance"].pop("commit")), "q:1: lacks commit"),
+        (line(lambda b: b.update(more=1)), "q:1: has 'more', which this version does not know"),
+        (line(lambda b: b.update(parameters=[])), "q:1: parameters is of type list, not dict"),
+        (line(lambda b: b["provenance"].update(dirty=1)), "q:1: dirty is of type int, not bool"),
+        (line(lambda b: b["provenance"].update(load="0")), "q:1: load is of type str, not list"),
+        (line(lambda b: b.update(schema=True)), "q:1: schema is of type bool, not int"),
+        (line(separators=(", ", ":")), "q:1: not written as this program writes a record"),
+        (line().replace('"code":', '"code":"x","code":'), "q:1: not written as this program"),
+        (line(lambda b: b["result"].update(hits=float("nan"))), "q:1: not JSON: NaN is no number"),
+        ("[" * 100_000, "q:1: not JSON: "),
+        ('{"a":"\\ud800"}', "q:1: not JSON: "),
+    ],
+)
+def test_a_line_that_is_whole_and_no_record_is_refused(written, says):
+    with pytest.raises(EvidenceError, match=says):
+        evidence.parsed(written + "\n", "q")
+
+
+def test_what_a_later_version_noted_is_optional(tmp_path):
+    path = tmp_path / "q0.jsonl"
+    noted = Provenance(**{**vars(HERE), "machine": "x86_64", "load": [0.5], "seconds": 1.0})
+    later = Record("x", {}, {}, noted, "c0de")
+    append(path, record(), later)
+    assert read(path) == [record(), later]
+    assert "machine" not in path.read_text().splitlines()[0]
+
+
+def test_what_was_run_has_a_key_and_a_label():
+    assert record(1, a=1, b=2).key == record(2, b=2, a=1).key != record(1, a=1).key
+    assert record(1, updates=300, held=True).label == "delete-create+fetch (held, 300)"
+    assert record().label == "delete-create+fetch"
+
+
 def test_bytes_that_are_no_text_are_named_and_refused(tmp_path):
     path = tmp_path / "q0.jsonl"
     append(path, record())
@@ -100,6 +162,14 @@ def test_a_write_that_is_interrupted_leaves_the_old_file_and_no_other(tmp_path, 
         append(path, record(1))
     assert read(path) == [record(0)]
     assert [p.name for p in tmp_path.iterdir()] == ["q0.jsonl"]
+
+
+def test_what_a_killed_writer_left_is_swept_away(tmp_path):
+    path = tmp_path / "q[0].jsonl"
+    (tmp_path / ".q[0].jsonl.x1").write_text("{")
+    (tmp_path / ".q0.jsonl.x2").write_text("another file's")
+    append(path, record(0))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".q0.jsonl.x2", "q[0].jsonl"]
 
 
 def _append_many(path, first):

@@ -3,9 +3,8 @@ import pytest
 from memslotlib import evidence, experiments, litmus_stores
 from memslotlib.errors import NotRunError
 from memslotlib.evidence import Record
+from memslotlib.experiment import Experiment
 from memslotlib.experiments import (
-    Experiment,
-    Measured,
     host_label,
     recall,
     recall_checks,
@@ -13,47 +12,14 @@ from memslotlib.experiments import (
 from memslotlib.host.describe import describe
 from memslotlib.interface import Context
 from memslotlib.litmus_stores import Check
-from memslotlib.provenance import Provenance, code_digest
-from memslotlib.verdict import Verdict, Word
+from memslotlib.provenance import Provenance
+from memslotlib.verdict import VacuousError, Verdict, Word
 
 ALL = experiments.experiments()
 
 
 def test_every_experiment_is_named_once():
     assert len({one.label for one in ALL}) == len(ALL) > 50
-
-
-def test_a_record_names_its_host_its_code_and_reads_back(tmp_path):
-    made = Experiment(
-        "x",
-        {"n": 2},
-        "x.jsonl",
-        ("memslotlib.verdict",),
-        lambda p: Measured({"twice": 2 * p["n"]}, {}),
-    ).record(tmp_path)
-
-    assert evidence.read(tmp_path / "x.jsonl") == [made]
-    assert made.result == {"twice": 4}
-    assert made.code == code_digest("memslotlib.verdict")
-    assert made.provenance.host["kernel"]
-
-
-def test_what_cannot_run_leaves_no_record(tmp_path):
-    def lacking(_):
-        raise NotRunError("/dev/kvm: absent")
-
-    with pytest.raises(NotRunError):
-        Experiment("x", {}, "x.jsonl", ("memslotlib.verdict",), lacking).record(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupted_experiment_leaves_no_record(tmp_path):
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        Experiment("x", {}, "x.jsonl", ("memslotlib.verdict",), interrupted).record(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.needs_kvm
@@ -99,6 +65,27 @@ def test_a_recalled_not_seen_tells_its_bound_and_a_seen_has_none():
         "SEEN 1 of 10,000",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "error"),
+    [
+        ({"word": "HOLDS"}, ValueError),
+        ({"word": "PERHAPS"}, ValueError),
+        ({"word": "SEEN", "hits": 3, "trials": 2, "opportunities": 9}, VacuousError),
+        ({"word": "NOT SEEN", "hits": 1, "trials": 2, "opportunities": 9}, VacuousError),
+        ({"word": "NOT SEEN", "hits": 0, "trials": 2, "opportunities": 0}, VacuousError),
+        ({"word": "SEEN", "hits": 1, "trials": 2}, KeyError),
+    ],
+)
+def test_counts_that_no_host_can_have_are_no_verdict(counts, error):
+    with pytest.raises(error):
+        experiments.sampled(counts, "a host")
+
+
+def test_a_check_that_did_not_run_keeps_its_reason():
+    said = {"word": "NOT RUN", "reason": "no dirty ring"}
+    assert experiments.sampled(said, "a host") == Verdict.not_run("no dirty ring")
 
 
 def test_every_check_is_recorded_beside_what_was_expected_and_recalled(tmp_path):

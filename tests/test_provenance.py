@@ -1,3 +1,4 @@
+import platform
 import subprocess
 
 import pytest
@@ -37,6 +38,25 @@ def test_here_and_now_names_the_host_it_was_given():
     assert made.host == {"kernel": "6.18"}
     assert made.host_kind == "native"
     assert made.date.endswith("+00:00")
+
+
+def test_here_and_now_notes_how_busy_the_host_is():
+    made = here_and_now({}, seconds=1.5)
+    assert made.machine == platform.machine()
+    assert len(made.load) == 3
+    assert all(load >= 0 for load in made.load)
+    assert made.seconds == 1.5
+    assert here_and_now({}).seconds is None
+
+
+def test_a_host_is_what_is_known_of_it_but_for_who_may_use_it():
+    def named(**facts):
+        return here_and_now({"kernel": "6.18", "module": "kvm_amd"} | facts).host_id
+
+    assert named() == named(kvm="/dev/kvm: not permitted")
+    assert len({named(), named(kernel="6.19"), named(parameters={"kvm_amd.npt": "0"})}) == 3
+    assert len(named()) == 8
+    assert set(named()) <= set("0123456789abcdef")
 
 
 @pytest.fixture

@@ -72,7 +72,11 @@ BAD_TREES = [
     ("small_blobs", {"a.bin": 600_001}, "", "a.bin: 600,001 bytes, more than 600,000"),
     (
         "small_blobs",
-        {"figures/data/q0.jsonl": 8_000_001, "figures/data/q1.jsonl": 8_000_000},
+        {
+            "figures/data/q0.jsonl": 8_000_001,
+            "figures/data/q1.jsonl": 8_000_000,
+            "figures/data/imported/5bcd726d.jsonl": 8_000_000,
+        },
         "",
         "figures/data/q0.jsonl: 8,000,001 bytes, more than 8,000,000",
     ),

@@ -1,0 +1,61 @@
+"""What a record is about is derived from the claims, and no record is about nothing."""
+
+import pytest
+
+from memslotlib import about, evidence, experiments
+from memslotlib.about import Bearing, bearings, ids
+from memslotlib.provenance import ROOT
+
+RACE = {"api": "today", "context": "long64", "method": "rendezvous", "property": "served"}
+ANCHORS = (ROOT / "book" / "anchors.txt").read_text("utf-8").split()
+QUESTIONS = [f"q{number}" for number in range(8)]
+
+
+def test_an_experiment_bears_on_the_claim_whose_test_guest_and_api_it_is():
+    assert Bearing("Q0.1", "today", "any") in bearings("delete-create+fetch", RACE)
+    assert ids("delete-create+load", {**RACE, "api": "move", "method": "overlap"})[0] == "Q0.6"
+    assert ids("delete-create+load", {**RACE, "context": "a mode that is none"}) == ()
+    assert ids("delete-create+load", {**RACE, "property": "reported"})[0] != "Q0.2"
+
+
+@pytest.mark.parametrize("method", ["held", "held-last"])
+def test_one_ioctl_that_is_held_says_nothing_of_an_update_of_two(method):
+    assert bearings("delete-create+fetch", {**RACE, "method": method}) == []
+    moved = {**RACE, "api": "move", "method": method}
+    assert [one.claim for one in bearings("delete-create+load", moved)] == ["Q0.6"]
+
+
+def test_it_bears_on_claims_of_the_model_that_it_is_held_against():
+    flip = {"api": "today", "context": "long64-cpl3", "updates": 1500}
+    assert Bearing("Q5.1", "today", "page tables", "I2") in bearings("hva-flip+store", flip)
+    emulated = {**flip, "context": "long64"}
+    assert Bearing("Q5.5", "today", "emulator", "I3b") in bearings("hva-flip+store", emulated)
+
+
+def test_nothing_bears_on_what_no_host_has():
+    claim = about._registry()["Q4.2"]
+    assert claim.expected("today").host.value == "DOES NOT APPLY"
+    native = {**RACE, "context": "long64-cpl3"}
+    assert "Q4.2" not in ids("delete-create+load", native)
+    assert "Q4.1" in ids("delete-create+load", native)
+
+
+def test_without_a_registry_nothing_bears_on_a_claim():
+    assert bearings("delete-create+fetch", RACE, {}) == []
+
+
+@pytest.mark.parametrize("one", experiments.experiments(), ids=lambda one: one.label)
+def test_every_experiment_is_about_something_that_the_book_has(one):
+    found = [identity.lower() for identity in ids(one.name, one.parameters)]
+    assert found
+    assert set(found) <= {*ANCHORS, *QUESTIONS}
+
+
+@pytest.mark.parametrize("path", sorted(evidence.DATA.glob("*.jsonl")), ids=lambda path: path.name)
+def test_every_record_of_the_project_is_about_something(path):
+    for record in evidence.read(path):
+        # What an experiment was run with may have changed since; another name is a mistake.
+        if about.asks_a_kernel(record.experiment):
+            assert record.experiment in {one.name for one in experiments.experiments()}
+        else:
+            assert ids(record.experiment, record.parameters)

@@ -1,0 +1,79 @@
+"""What `memslots evidence` prints, word for word, and what a page says of a claim on a host."""
+
+from pathlib import Path
+
+import made_hosts
+import pytest
+from made_hosts import ASKED, PVM, capabilities, made, word
+
+from memslotlib import about, claims
+from memslotlib.hosts import by_host
+from memslotlib.views import hosts as views
+
+REGISTRY = claims.load(about.CLAIMS)
+HELD = [one for one in ASKED if one.parameters.get("api") == "move"]
+
+
+def golden(name):
+    """A published text: what changes here changes what a reader of a mail is used to."""
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+def test_showing_a_host_is_its_golden_text():
+    host = made_hosts.stock()
+    assert f"{views.heading(host)}\n{views.records(host)}\n" == golden("evidence_show.txt")
+
+
+def test_comparing_two_hosts_is_its_golden_text():
+    told = views.differences(made_hosts.pvm(), made_hosts.stock())
+    assert f"{told}\n" == golden("evidence_compare.txt")
+
+
+@pytest.mark.parametrize("name", ["evidence_show.txt", "evidence_compare.txt"])
+def test_they_fit_into_a_mail(name):
+    assert max(map(len, golden(name).splitlines())) <= 72
+
+
+def test_two_hosts_that_are_the_same_have_no_tables():
+    told = views.differences(made_hosts.pvm(), made_hosts.pvm())
+    same = "The hosts are the same, as far as was recorded.\n\n13 checks, 13 the same."
+    assert told.endswith(f"\n\n{same}")
+
+
+def claimed(*records):
+    (host,) = by_host([capabilities(PVM), *records])
+    rows = views.claimed([host], REGISTRY).rows
+    return next(row[3] for row in rows if (row[0].text, row[1]) == ("Q0.6", "move"))
+
+
+def found(one, hits):
+    return made(one.name, one.parameters, {**word(hits, 20), "exits": {}}, PVM, code=one.digest)
+
+
+def test_a_claims_word_counts_experiments():
+    assert claimed(found(HELD[0], 20), found(HELD[1], 20)).text == "SEEN (2 of 2)"
+    assert claimed(found(HELD[0], 0), found(HELD[1], 20)).text == "SEEN (1 of 2)"
+
+
+def test_a_host_that_contradicts_a_claim_is_marked():
+    cell = claimed(found(HELD[0], 0), found(HELD[1], 0))
+    assert cell.text == "NOT SEEN (2 of 2): CONTRADICTS THE CLAIM"
+    assert cell.kind == "verdict not-seen contradiction"
+
+
+def test_what_could_not_run_gives_its_reason():
+    cell = claimed(made_hosts.not_run(HELD[0], PVM, "no vCPU"))
+    assert cell.text in ("NOT RUN: no vCPU", "NOT RUN: no record")
+    assert cell.kind == "verdict not-run"
+
+
+def test_a_host_of_no_known_module_says_nothing_of_its_guests():
+    (row,) = views.listed(by_host([capabilities({**PVM, "module": ""})])).rows
+    assert row[2] == "not known"
+
+
+def test_strings_of_a_record_are_escaped_in_a_page():
+    (host,) = by_host([made("<script>", {"n": "\x1b"}, {"x": "<b>"}, {**PVM, "cpu": "<i>"})])
+    text = views.records(host).html + views.listed([host]).html
+    assert not {"<script>", "<b>", "<i>", "\x1b"} & set(text.replace("><", "> <").split())
+    assert "&lt;script&gt; (?)" in text

@@ -203,7 +203,7 @@ def measure_standin(parameters: Mapping[str, Any]) -> Measured:
     answer = litmus_standins.run(api, access, context, parameters["rounds"], host.label)
     path = "page tables" if context in HostPolicy.of(host.module).native_contexts else "emulator"
     wanted = litmus_standins.expected(api, access, path)
-    # Where no access was expected to be stopped, nothing was expected to be told of.
+    # Of what is stopped or held up nothing is expected where nothing was expected to be so.
     words = {check: one.word for check, one in wanted.items()}
     checks = {
         check.value: {

@@ -55,6 +55,7 @@ class Check(Enum):
     - ``WAITS``: it slept inside KVM_RUN, which did not return.
     - ``UNTOLD``: one of the latter two, and userspace did not learn which page was accessed.
     - ``HELD_UP``: userspace's change of another slot did not return before the stand-in was on.
+    - ``HELD_ON``: nor did it after a signal to the vCPU's thread.
     - ``STUCK``: the guest did not go on afterwards.
 
     And of stores:
@@ -73,6 +74,7 @@ class Check(Enum):
     WAITS = "waits"
     UNTOLD = "untold"
     HELD_UP = "held up"
+    HELD_ON = "held on"
     STUCK = "stuck"
     LEAK = "leak"
     LOST = "lost"
@@ -203,6 +205,15 @@ _REASONS: Mapping[tuple[Check, bool], tuple[str, str]] = {
         "Nobody stays inside KVM, so an update has nobody to wait for.",
         "kvm_main.c: kvm_swap_active_memslots()",
     ),
+    (Check.HELD_ON, True): (
+        "A fault of the kernel itself is not given up for a signal, only for one that kills.",
+        "arch/x86/mm/fault.c: fault_signal_pending()",
+    ),
+    (Check.HELD_ON, False): (
+        "KVM lets a signal end the wait for the page, and KVM_RUN returns EINTR; another KVM_RUN "
+        "waits anew, but an update does not wait for readers that came after it.",
+        "mmu.c: kvm_mmu_faultin_pfn(), FOLL_INTERRUPTIBLE",
+    ),
     (Check.STUCK, False): (
         "The instruction was not completed, or made again, and now finds its memory.",
         "api.rst, KVM_RUN",
@@ -263,6 +274,8 @@ def expected(api: str, access: Access, path: str) -> Mapping[Check, Expected]:
         check: _expect(fate is one, fated.reason, fated.source) for check, one in of_fate.items()
     }
     hits = {Check.HELD_UP: fate is Fate.WAITS, Check.STUCK: False}
+    if fate is Fate.WAITS:
+        hits[Check.HELD_ON] = path == "emulator"
     if fate in (Fate.FAILS, Fate.WAITS):
         hits[Check.UNTOLD] = fate is Fate.FAILS
     if access is Access.STORE:
@@ -338,14 +351,14 @@ def judged(api: str, result: SwitchedResult, host: str) -> Answer:
         checks |= _STORE_CHECKS
         if api in EXCHANGING:
             checks |= {Check.UNNAMED: _unnamed}
+    verdicts = {check: _sampled(trials, hit, host) for check, hit in checks.items()}
+    # Asked where it can be: of an access that was stopped, of a call that was held up.
     stopped = [one for one in trials if one.met.stopped]
-    # No access was stopped: there is nothing to be told.
     if stopped:
-        checks |= {Check.UNTOLD: lambda one: not one.met.told}
-    verdicts = {
-        check: _sampled(stopped if check is Check.UNTOLD else trials, hit, host)
-        for check, hit in checks.items()
-    }
+        verdicts[Check.UNTOLD] = _sampled(stopped, lambda one: not one.met.told, host)
+    held_up = [one for one in trials if one.held_up]
+    if held_up:
+        verdicts[Check.HELD_ON] = _sampled(held_up, lambda one: one.held_on, host)
     exits = sum((Counter(one.met.exits) for one in trials), Counter[str]())
     failures = Counter[str]()
     for one in trials:
@@ -445,6 +458,7 @@ def _samples(rounds: Sequence[Round]) -> dict[str, list[int]]:
             "asleep": int(met.asleep),
             "told": int(met.told),
             "held_up": int(one.held_up),
+            "held_on": int(one.held_on),
             "resumed": int(one.resumed),
         }
         if stores is not None:

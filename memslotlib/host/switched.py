@@ -3,7 +3,8 @@
 The guest accesses one page of a slot without end; it has that page mapped when the stand-in goes
 off under it, so it is the access under way, or the next one, that meets the switch. The guest is
 watched, and userspace tries what it would want to do meanwhile: fetch the slot's dirty log, and
-change another slot. Then the stand-in goes on, and the guest has to go on as well.
+change another slot; when that has to wait, get the vCPU out of KVM_RUN by a signal. Then the
+stand-in goes on, and the guest has to go on as well.
 
 A round of stores asks more. The host sees where a store lands through another mapping of the same
 memory: it puts zeroes there once the switch is off. The slot logs; before the switch the guest has
@@ -32,6 +33,7 @@ from .arena import WAIT_LIMIT_S, Arena, NoProgressError, Scenario
 from .backend import Backend, Region
 from .cpus import apart
 from .held import go_on
+from .kick import kick
 from .logged import bits
 from .loops import Word
 from .parked import end, sleeps
@@ -110,12 +112,14 @@ class Stores:
 class Round:
     """One time that a stand-in was off.
 
-    ``held_up``: the change of another slot had not returned when the stand-in went on; ``resumed``:
-    after that the guest went on. ``stores`` is None for other accesses.
+    ``held_up``: the change of another slot slept in the kernel; ``held_on``: it had not returned
+    either after the vCPU's thread had got a signal, before the stand-in went on; ``resumed``: after
+    that the guest went on. ``stores`` is None for other accesses.
     """
 
     met: Met
     held_up: bool
+    held_on: bool
     resumed: bool
     stores: Stores | None
 
@@ -209,6 +213,7 @@ class Stage:
         changed = self.standin.exchanges and self._shows_other()
         fetching, shut = self._start(self._fetch)
         changing, held_up = self._start(self._change_spare)
+        held_on = held_up and not self._kicked_free(changing)
         self.standin.on()
         for started, what in ((fetching, "the log"), (changing, "the change of another slot")):
             end(started, what)
@@ -216,7 +221,7 @@ class Stage:
         resumed = made.wait(lambda: made.heartbeat >= at_rest)
         met = self._met(accesses, failed, asleep=asleep, told=told)
         if not self.stores:
-            return Round(met, held_up, resumed, None)
+            return Round(met, held_up, held_on, resumed, None)
         during, last = fetching.result(), self._fetch() or set()
         named = (during or set()) | last
         stores = Stores(
@@ -230,7 +235,7 @@ class Stage:
             then=self._page(made.scenario.untouched) in last,
             idle=0 in named,
         )
-        return Round(met, held_up, resumed, stores)
+        return Round(met, held_up, held_on, resumed, stores)
 
     @property
     def stores(self) -> bool:
@@ -317,6 +322,13 @@ class Stage:
 
         self.made.wait(lambda: started.done() or is_held_up())
         return started, not started.done()
+
+    def _kicked_free(self, waiting: Future[None]) -> bool:
+        """Signal the vCPU's thread; whether a call that waits for it returns."""
+        kick(self.runner.thread_id)
+        deadline = time.monotonic() + HELD_UP_S
+        self.made.wait(lambda: waiting.done() or time.monotonic() > deadline)
+        return waiting.done()
 
     def _page(self, gpa: int) -> int:
         return (gpa - self.place.region[2]) // PAGE_SIZE

@@ -7,12 +7,12 @@ when the code behind it has changed since. Nothing else records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from . import evidence, litmus, litmus_standins, litmus_stores
+from . import evidence, litmus, litmus_standin_cost, litmus_standins, litmus_stores
 from .errors import NotRunError
 from .evidence import Record
 from .interface import Access, Context
@@ -36,7 +36,7 @@ HOLDS = 20
 #: Times that a stand-in is off under stores, of which nothing seen is less than 3 in 100, with
 #: 95 %; under other accesses, where less is looked for; and that it is timed, by pages.
 SWITCHES = {Access.STORE: 100, Access.LOAD: 40, Access.FETCH: 40}
-TIMED = {4: 200, 1024: 60}
+TIMED = dict(zip(litmus_standin_cost.PAGES, (200, 60), strict=True))
 CONFORMANCE_CALLS = 100_000
 CONFORMANCE_SEED = 1979276
 
@@ -181,8 +181,8 @@ def _checked(
 
 
 def _standins() -> Iterator[Experiment]:
-    """What is expected of them, and why: ``litmus_standins.expected`` and ``CHEAPER``."""
-    code = ("memslotlib.litmus_standins",)
+    """What is expected, and why: ``litmus_standins.expected``, ``litmus_standin_cost.CHEAPER``."""
+    code, timed = ("memslotlib.litmus_standins",), ("memslotlib.litmus_standin_cost",)
     for api, context in product(litmus_standins.APIS, HELD_CONTEXTS):
         where = {"api": api, "context": context.value}
         for access, rounds in SWITCHES.items():
@@ -190,7 +190,7 @@ def _standins() -> Iterator[Experiment]:
             yield Experiment(litmus_standins.NAME, parameters, "q2.jsonl", code, measure_standin)
         for pages, rounds in TIMED.items():
             parameters = {**where, "pages": pages, "rounds": rounds}
-            yield Experiment(litmus_standins.COST, parameters, "q2.jsonl", code, measure_cost)
+            yield Experiment(litmus_standin_cost.NAME, parameters, "q2.jsonl", timed, measure_cost)
 
 
 def measure_standin(parameters: Mapping[str, Any]) -> Measured:
@@ -219,14 +219,16 @@ def measure_standin(parameters: Mapping[str, Any]) -> Measured:
 def measure_cost(parameters: Mapping[str, Any]) -> Measured:
     """Time a stand-in of this host beside DELETE and CREATE; NotRunError when it cannot."""
     api, pages = parameters["api"], parameters["pages"]
-    result = litmus_standins.cost(api, Context(parameters["context"]), pages, parameters["rounds"])
+    result = litmus_standin_cost.cost(
+        api, Context(parameters["context"]), pages, parameters["rounds"]
+    )
     samples = {
         "off_ns": [one.off_ns for one in result.switches],
         "on_ns": [one.on_ns for one in result.switches],
         "delete_ns": [one.off_ns for one in result.pairs],
         "create_ns": [one.on_ns for one in result.pairs],
     }
-    return Measured(litmus_standins.ratios(samples), samples)
+    return Measured(asdict(litmus_standin_cost.Ratios.of(samples)), samples)
 
 
 def recall_standin(record: Record) -> dict[litmus_standins.Check, Verdict]:

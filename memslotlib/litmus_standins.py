@@ -12,22 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from statistics import median
 from typing import TYPE_CHECKING
 
 from . import litmus
 from .interface import Access, Context
-from .uapi import PAGE_SIZE, MemFlag
+from .uapi import MemFlag
 from .verdict import Verdict, Word
 
 if TYPE_CHECKING:
     from .host.arena import Scenario
-    from .host.standins import Place
-    from .host.switchcost import CostResult
     from .host.switched import Round, SwitchedResult
 
 NAME = "stand-in"
-COST = "stand-in-cost"
 #: The stand-ins, as records name them; the last is the control, whose switch is left out.
 APIS = (
     *("today", "quirk-off", "move-away", "mprotect-none", "mprotect-read"),
@@ -39,8 +35,6 @@ OTHER_HVA = 0x2100_0000_0000
 CONTROL = "nothing"
 DELETING = ("today", "quirk-off")
 EXCHANGING = ("mmap", "mremap")
-#: Sizes whose cost is measured, in pages: the litmus tests' slot, and one in which pages count.
-PAGES = (4, 1024)
 #: Each round waits for the guest; so many guard against a fluke, and bound a NOT SEEN by 14 %.
 TRIALS_MIN = 20
 
@@ -292,32 +286,6 @@ def _expect(hit: bool, reason: str, source: str) -> Expected:
     return Expected(Word.SEEN if hit else Word.NOT_SEEN, reason, source)
 
 
-#: Whether off and on together take less time than DELETE and CREATE do, at the median; by pages.
-CHEAPER: Mapping[str, tuple[Mapping[int, bool], str]] = {
-    "quirk-off": ({4: True, 1024: True}, "It leaves the guest's other pages alone."),
-    "move-away": (
-        {4: False, 1024: False},
-        "Each MOVE publishes two sets of slots and zaps; CREATE publishes one and zaps nothing.",
-    ),
-    "mprotect-none": (
-        {4: True, 1024: True},
-        "It waits for no reader, and zaps the slot's own pages once.",
-    ),
-    "mprotect-read": ({4: True, 1024: True}, "As for mprotect-none."),
-    "uffd-minor": (
-        {4: True, 1024: False},
-        "It waits for no reader, but UFFDIO_CONTINUE maps page by page.",
-    ),
-    "uffd-wp": ({4: True, 1024: True}, "As for mprotect-none."),
-    "mmap": (
-        {4: True, 1024: True},
-        "As for mprotect-none; and going back there is nothing mapped.",
-    ),
-    "mremap": ({4: True, 1024: True}, "As for mmap, with one more system call."),
-    "nothing": ({4: True, 1024: True}, "It is the calls from Python alone."),
-}
-
-
 @dataclass(frozen=True)
 class Answer:
     """What one run came to: a verdict for each check, what was met, and a sample for each trial.
@@ -381,36 +349,6 @@ def scenario(access: Access) -> Scenario:
         untouched=litmus.UNTOUCHED,
         content=litmus.CONTENT,
     )
-
-
-def place(pages: int) -> Place:
-    """Return a slot of so many pages, and where other memory is for it."""
-    from .host.standins import Place
-
-    return Place((litmus.SLOT, 0, litmus.GPA, pages * PAGE_SIZE, litmus.HVA), OTHER_HVA)
-
-
-def cost(api: str, context: Context, pages: int, rounds: int) -> CostResult:
-    """Time a stand-in on this host; NotRunError as ``host.switchcost`` raises it."""
-    from .host.standins import How
-    from .host.switchcost import switchcost
-
-    return switchcost(place(pages), How(api), context, rounds)
-
-
-def ratios(samples: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Return the medians of off, on and both, each by the median of DELETE and CREATE together.
-
-    >>> ratios({"off_ns": [2], "on_ns": [1], "delete_ns": [8], "create_ns": [2]})
-    {'off': 0.2, 'on': 0.1, 'both': 0.3}
-    """
-    off, on = samples["off_ns"], samples["on_ns"]
-    pair = median(map(sum, zip(samples["delete_ns"], samples["create_ns"], strict=True)))
-    both = list(map(sum, zip(off, on, strict=True)))
-    return {
-        name: round(median(one) / pair, 3)
-        for name, one in (("off", off), ("on", on), ("both", both))
-    }
 
 
 _Hit = Callable[["Round"], bool]

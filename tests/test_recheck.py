@@ -81,3 +81,16 @@ def test_an_order_without_a_quiescent_period_is_no_sound_one():
 
     for program in programs[:: len(programs) // 12]:
         assert set(violated(recheck.ordered(program))) - {"I12"}, program.name
+
+
+def test_a_claim_that_only_a_host_is_asked_is_not_run_by_any_model():
+    cells = list(recheck.check(CLAIMS["Q2.3"]))
+
+    assert {cell.word for cell in cells} == {Word.NOT_RUN.value}
+    assert all(cell.is_as_expected for cell in cells)
+    one, *rest = CLAIMS["Q2.3"].expect
+    proven = replace(CLAIMS["Q2.3"], expect=(replace(one, model=Word.HOLDS, mutant="x"), *rest))
+    assert [cell.api for cell in recheck.check(proven) if not cell.is_as_expected] == [
+        one.api,
+        one.api,
+    ]

@@ -76,9 +76,9 @@ class Met:
 
     @property
     def count(self) -> int:
-        """How many accesses are known to have met the switch."""
-        ended = self.accesses + sum(self.exits.values()) + sum(self.failures.values())
-        return ended or int(self.asleep or self.told)
+        """How many accesses are known to have met the switch; one that was stopped is one."""
+        # A store or load that met a hole has an exit and came to its end as well.
+        return max(self.accesses, sum(self.exits.values()), int(self.stopped or self.told))
 
     @property
     def stopped(self) -> bool:

@@ -52,7 +52,8 @@ def a_round(stores=WELL, **met):
 
 def test_what_was_met_counts_each_access_once():
     assert QUIET.count == 9
-    assert Met(0, {"mmio": 2}, {0: 3}, False, False).count == 5
+    assert Met(7, {"mmio": 8}, {}, False, False).count == 8
+    assert Met(0, {}, {0: 3}, False, False).count == 1
     assert Met(0, {}, {}, asleep=True, told=True).count == 1
     assert Met(0, {}, {}, asleep=False, told=True).count == 1
     assert Met(0, {}, {}, False, False).count == 0

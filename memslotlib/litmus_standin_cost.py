@@ -28,10 +28,10 @@ PAGES = (4, 1024)
 _SMALL, _LARGE = PAGES
 _ALWAYS, _NEVER = {_SMALL: True, _LARGE: True}, {_SMALL: False, _LARGE: False}
 #: Whether off and on together take less time than DELETE and CREATE do, by pages; and why.
-#: History: written on 28 November 2026, before anything was timed. Of 1,024 pages it was wrong for
-#: mprotect, uffd-wp, mmap and mremap: the notifier and the process's own page tables go page by
-#: page, and DELETE gives whole page tables up. It also left out that on kvm_pvm a grace period
-#: waits for the interpreter, so that for a guest that is interpreted the pair is what is dear.
+#: History: written on 28 November 2026, before anything was timed. The first record was against it
+#: for mprotect, uffd-wp, mmap and mremap of 1,024 pages: the notifier and the process's own page
+#: tables go page by page, and DELETE gives whole page tables up. It also left out that on kvm_pvm a
+#: grace period waits for the interpreter: for a guest that is interpreted the pair is what is dear.
 CHEAPER: Mapping[str, tuple[Mapping[int, bool], str]] = {
     "quirk-off": (_ALWAYS, "It leaves the guest's other pages alone."),
     "move-away": (

@@ -229,7 +229,10 @@ def _cost_row(one: Shown) -> tuple[object, ...]:
 
 
 def _side(one: Shown) -> str:
-    found = {True: "cheaper", False: "dearer", None: "neither"}[Ratios(**one.record.result).cheaper]
+    ratios = Ratios(**one.record.result)
+    found = {True: "cheaper", False: "dearer", None: "neither"}[ratios.cheaper]
+    if not ratios.steady:
+        return "unsteady"
     return f"{found}, not as expected" if _surprise(one) else found
 
 

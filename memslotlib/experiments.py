@@ -218,16 +218,9 @@ def measure_standin(parameters: Mapping[str, Any]) -> Measured:
 
 def measure_cost(parameters: Mapping[str, Any]) -> Measured:
     """Time a stand-in of this host beside DELETE and CREATE; NotRunError when it cannot."""
-    api, pages = parameters["api"], parameters["pages"]
-    result = litmus_standin_cost.cost(
-        api, Context(parameters["context"]), pages, parameters["rounds"]
-    )
-    samples = {
-        "off_ns": [one.off_ns for one in result.switches],
-        "on_ns": [one.on_ns for one in result.switches],
-        "delete_ns": [one.off_ns for one in result.pairs],
-        "create_ns": [one.on_ns for one in result.pairs],
-    }
+    context = Context(parameters["context"])
+    given = (parameters["api"], context, parameters["pages"], parameters["rounds"])
+    samples = litmus_standin_cost.cost(*given)
     return Measured(asdict(litmus_standin_cost.Ratios.of(samples)), samples)
 
 

@@ -17,7 +17,7 @@ from memslotlib.verdict import Word
 #: A host that never was: it does all that is expected, and runs both guests on the processor.
 HOST = {"kernel": "6.12.1", "module": "kvm_amd", "out_of_tree": False}
 MADE = Provenance("c0ffee", False, "0.1.0", "2026-01-02T03:04:05+00:00", "3.11", "native", HOST)
-COST = {"off": 0.2, "on": 0.1, "both": 0.3, "low": 0.25, "high": 0.35}
+COST = {"off": 0.2, "on": 0.1, "both": 0.3, "low": 0.25, "high": 0.35, "steady": True}
 
 
 def expected(experiment):
@@ -133,6 +133,20 @@ def test_a_cost_is_on_a_side_and_a_surprise_is_named(records):
         standins.sides(records).text
     )
     assert "nothing" not in standins.sides(records).text
+
+
+def test_an_unsteady_run_says_nothing_of_a_stand_in(records):
+    records = [
+        Shown(one.experiment, replace(one.record, result={**COST, "steady": False}), False)
+        for one in records
+        if "pages" in one.parameters
+    ]
+
+    assert {one[7] for one in standins.costs(records).rows} == {"unsteady"}
+    assert "With 4 pages cheaper than DELETE and CREATE: none; dearer: none" in (
+        standins.sides(records).text
+    )
+    assert standins.surprises(records).text.startswith("0 of 0 verdicts and 0 of 36 costs")
 
 
 def test_a_stale_record_is_marked(records):

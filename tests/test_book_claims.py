@@ -2,15 +2,16 @@
 
 import pytest
 
-from memslotlib import litmus, recheck
+from memslotlib import experiments, litmus, litmus_standins, recheck
 from memslotlib.abi import SimVm
 from memslotlib.claims import load
-from memslotlib.evidence import DATA, read
-from memslotlib.interface import Context
+from memslotlib.evidence import DATA, newest, read
+from memslotlib.interface import Access, Context
 from memslotlib.litmus import BoundaryRunner, Property
-from memslotlib.litmus_model import scene
+from memslotlib.litmus_model import ALL_SCENES, scene
 from memslotlib.protocol.apis import APIS
 from memslotlib.provenance import ROOT
+from memslotlib.verdict import HOST_WORDS, Word
 
 CLAIMS = load(ROOT / "book" / "claims")
 CELLS = [
@@ -18,7 +19,10 @@ CELLS = [
     for claim in CLAIMS.values()
     for one in claim.expect
     for context in claim.contexts
+    if claim.litmus in litmus.TESTS
 ]
+#: What only a host is asked.
+ASKED = [claim for claim in CLAIMS.values() if claim.litmus == litmus_standins.NAME]
 MODELLED = [claim for claim in CLAIMS.values() if claim.is_modelled]
 
 
@@ -52,10 +56,53 @@ def test_every_claim_of_the_model_has_a_word_for_every_api():
 
 
 def test_what_is_recorded_of_the_model_is_what_the_claims_expect():
-    newest = {made.experiment: made for made in read(DATA / recheck.FILE)}
+    last = {made.experiment: made for made in read(DATA / recheck.FILE)}
     for claim in MODELLED:
-        cells = recheck.cells(newest[f"claim-{claim.id}"])
+        cells = recheck.cells(last[f"claim-{claim.id}"])
         assert [cell.line for cell in cells if not cell.is_as_expected] == []
+
+
+def test_every_claim_names_a_test_that_somebody_answers():
+    known = {*litmus.TESTS, *ALL_SCENES, litmus_standins.NAME}
+    assert {claim.litmus for claim in CLAIMS.values()} <= known
+
+
+def asked(claim):
+    """What a claim about stand-ins expects a host to show: (API, context, word)."""
+    for one in claim.expect:
+        for context in claim.contexts if one.host is not Word.DOES_NOT_APPLY else ():
+            yield one.api, context, one.host
+
+
+def together(claim, rows):
+    """The word of all checks that a claim is about, by one row of checks for each access."""
+    checks = [litmus_standins.Check(name) for name in claim.keeps.split(", ")]
+    words = {row[check].word for row in rows for check in checks if check in row}
+    assert words
+    assert words <= HOST_WORDS
+    return Word.SEEN if Word.SEEN in words else Word.NOT_SEEN
+
+
+@pytest.mark.parametrize("claim", ASKED, ids=lambda claim: claim.id)
+def test_a_claim_about_stand_ins_expects_what_its_experiments_do(claim):
+    for api, context, word in asked(claim):
+        path = "emulator" if context == Context.LONG64.value else "page tables"
+        rows = [litmus_standins.expected(api, access, path) for access in Access]
+        assert together(claim, rows) is word, (api, context)
+    apis = {one.api for one in claim.expect}
+    assert apis | {litmus_standins.CONTROL} == set(litmus_standins.APIS)
+
+
+@pytest.mark.parametrize("claim", ASKED, ids=lambda claim: claim.id)
+def test_what_is_recorded_of_a_stand_in_is_what_its_claim_expects(claim):
+    made = read(DATA / "q2.jsonl")
+    for api, context, word in asked(claim):
+        rows = []
+        for access in Access:
+            where = {"api": api, "context": context, "access": access.value}
+            record = newest(made, litmus_standins.NAME, **where)
+            rows.append(experiments.recall_standin(record))
+        assert together(claim, rows) is word, (api, context)
 
 
 def test_a_claim_of_the_model_states_the_bound_that_its_scene_has():

@@ -1,6 +1,6 @@
 import pytest
 
-from memslotlib import evidence, experiments, litmus_stores
+from memslotlib import evidence, experiments, litmus_standins, litmus_stores
 from memslotlib.errors import NotRunError
 from memslotlib.evidence import Record
 from memslotlib.experiment import Experiment
@@ -133,6 +133,37 @@ def test_this_host_shows_of_the_dirty_log_what_is_expected(api, held, context):
     assert {name: one["word"] for name, one in result.items()} == {
         name: one["expected"] for name, one in result.items()
     }
+
+
+@pytest.mark.needs_kvm
+@pytest.mark.parametrize("context", ["long64", "long64-cpl3"])
+def test_a_stand_in_is_recorded_beside_what_was_expected_and_recalled(tmp_path, context):
+    parameters = {"api": "mprotect-read", "context": context, "access": "store", "rounds": 20}
+    experiment = Experiment(
+        "stand-in", parameters, "q2.jsonl", ("memslotlib.verdict",), experiments.measure_standin
+    )
+
+    made = experiment.record(tmp_path)
+    (record,) = evidence.read(tmp_path / "q2.jsonl")
+
+    checks = made.result["checks"]
+    assert {name: one["word"] for name, one in checks.items()} == {
+        name: one["expected"] for name, one in checks.items()
+    }
+    recalled = experiments.recall_standin(record)
+    assert recalled[litmus_standins.Check.LEAK].text == "NOT SEEN in 20"
+    assert sum(record.result["exits"].values()) + sum(record.result["failures"].values()) >= 20
+
+
+@pytest.mark.needs_kvm
+def test_a_cost_is_recorded_as_ratios_with_every_time_behind_them():
+    given = {"api": "nothing", "context": "long64-cpl3", "pages": 4, "rounds": 8}
+    measured = experiments.measure_cost(given)
+
+    assert 0 < measured.result["both"] < 1
+    counts = {name: len(times) for name, times in measured.samples.items()}
+    times = dict.fromkeys(("off_ns", "on_ns", "delete_ns", "create_ns"), 8)
+    assert counts == {**times, "attempts": 1}
 
 
 @pytest.mark.needs_kvm

@@ -89,3 +89,16 @@ def test_a_bound_counts_both_frames_of_an_access_that_straddles_them():
 
     assert "any of 1, to 2 frames" in recheck.bound(small)
     assert "any of 1, to 1 frame;" in recheck.bound(replace(small, accesses=over.parts[:1]))
+
+
+def test_a_claim_that_only_a_host_is_asked_is_not_run_by_any_model():
+    cells = list(recheck.check(CLAIMS["Q2.3"]))
+
+    assert {cell.word for cell in cells} == {Word.NOT_RUN.value}
+    assert all(cell.is_as_expected for cell in cells)
+    one, *rest = CLAIMS["Q2.3"].expect
+    proven = replace(CLAIMS["Q2.3"], expect=(replace(one, model=Word.HOLDS, mutant="x"), *rest))
+    assert [cell.api for cell in recheck.check(proven) if not cell.is_as_expected] == [
+        one.api,
+        one.api,
+    ]

@@ -89,7 +89,7 @@ def test_a_move_opens_no_hole_for_native_accesses_where_delete_and_create_do(bac
     control = overlap(a_scenario(access), updates=200, backend=backend)
     moved = overlap(a_scenario(access, "move"), updates=200, backend=backend)
 
-    assert control.hits > 100
+    assert control.hits > 10
     assert moved.accesses >= 10_000
     assert (moved.hits, moved.trials) == (0, 200)
 

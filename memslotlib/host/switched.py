@@ -44,7 +44,7 @@ from .vm import KvmVm
 #: How long the guest is watched while the stand-in is off, at least.
 WATCH_S = 0.005
 #: How long a call may sleep in the kernel before it counts as held up.
-HELD_UP_S = 0.02
+HELD_UP_S = 0.1
 #: How long it may take to return once nobody holds it up any more: a grace period ends up to 30 ms
 #: after its last reader on a busy host, so 20 ms, tried first, told 17 of 80 wrongly.
 FREED_S = 0.2

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import MemslotError
 from .evidence import DATA, Record, read
-from .experiments import recall, recall_checks
+from .experiments import recall_checks, recalled
 from .litmus_model import explored
 from .litmus_stores import Check
 from .verdict import Verdict, Word
@@ -84,6 +84,14 @@ class Compared:
 
 
 _NATIVE, _EMULATED = "long64-cpl3", "long64"
+#: Orders of calls in which a VMM copies pages, and the scene and API that have them in the model.
+COPIED = {
+    "get-copy": ("truncate-logged+store", "today"),
+    "get-delete": ("truncate-logged+store", "today"),
+    "two-slots": ("truncate-logged+store", "today"),
+    "pause": ("truncate-logged+store", "pause"),
+    "move": ("move-logged+round", "move"),
+}
 
 
 def _pairs() -> Iterator[Pair]:
@@ -106,6 +114,9 @@ def _pairs() -> Iterator[Pair]:
         yield Pair(
             "q6.jsonl", "dirty-log+store", logged, "truncate-logged+store", "today", "I5", Check.I5
         )
+    for order, (scene, api) in COPIED.items():
+        copied = {"api": order, "context": _NATIVE}
+        yield Pair("q6.jsonl", "copying+store", copied, scene, api, "I5")
 
 
 #: What is compared.
@@ -135,5 +146,5 @@ def _compared(pair: Pair, records: list[Record]) -> Compared:
     if not fitting:
         return Compared(pair, Verdict.not_run("nothing is recorded"), model)
     newest = fitting[-1]
-    host = recall_checks(newest)[pair.check] if pair.check else recall(newest).verdict
+    host = recall_checks(newest)[pair.check] if pair.check else recalled(newest)
     return Compared(pair, host, model, newest.provenance.commit)

@@ -194,7 +194,7 @@ def test_what_the_host_lacks_is_told(monkeypatch):
 @pytest.mark.parametrize("api", APIS)
 def test_this_host_shows_of_stores_what_is_expected(api, context, monkeypatch):
     # Beside other tests a grace period may take longer than where a record is made.
-    monkeypatch.setattr(switching, "HELD_UP_S", 0.5)
+    monkeypatch.setattr(switching, "HELD_UP_S", 0.25)
     monkeypatch.setattr(switching, "FREED_S", 2.0)
     host = describe()
     native = context in HostPolicy.of(host.module).native_contexts

@@ -258,8 +258,9 @@ _ALL = (
     Scene(
         "split-logged+store",
         logged(SPLIT),
-        _LOGGED_MORE,
-        smaller=NO_LOG + _kvm_alone(3, 82, 34),
+        (*every(_STORES, (1, 3), ("guest",)), Access("store", 1, "emulator")),
+        smaller=NO_LOG
+        + instead("one frame of each slot to come", "KVM's own stores to frame 3", 21, 11),
     ),
     Scene(
         "truncate-logged+store",

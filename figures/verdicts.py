@@ -28,9 +28,9 @@ class Recorded:
     cells: tuple[Checked, ...]
     is_stale: bool
 
-    def of(self, api: str) -> Checked | None:
-        """Return the cell of an API."""
-        return next((one for one in self.cells if one.api == api), None)
+    def of(self, api: str) -> tuple[Checked, ...]:
+        """Return the cells of an API, of the claim's first policy first."""
+        return tuple(one for one in self.cells if one.api == api)
 
 
 def recorded(question: str, records: Iterable[Record] | None = None) -> dict[str, Recorded]:
@@ -135,13 +135,19 @@ def listed(titles: Iterable[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _cell(cell: Checked | None, is_stale: bool) -> Cell:
-    if cell is None:
+def _cell(cells: tuple[Checked, ...], is_stale: bool) -> Cell:
+    """Return the verdict under the first policy, and those that differ from it under others."""
+    if not cells:
         return Cell("", "")
-    word = Word(cell.word)
-    kind = "verdict " + word.name.lower().replace("_", "-")
-    text = word.value + (f" in {cell.steps}" if word is Word.VIOLATED else "")
+    first, *others = cells
+    kind = "verdict " + Word(first.word).name.lower().replace("_", "-")
+    differ = [f"{_told(one)} on {one.where}" for one in others if one.word != first.word]
+    text = "; ".join([_told(first), *differ])
     return Cell(f"{text} (stale)", f"{kind} stale") if is_stale else Cell(text, kind)
+
+
+def _told(cell: Checked) -> str:
+    return cell.word + (f" in {cell.steps}" if cell.word == Word.VIOLATED.value else "")
 
 
 def _row(identity: str, cell: Checked) -> Sequence[object]:

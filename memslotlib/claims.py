@@ -3,14 +3,15 @@
 ``book/claims/*.toml`` holds one ``[[claim]]`` table each. A claim states a property; for each API
 it expects a word from the model and a word from a real kernel, with the reason and the source
 written down before the recorded run. APIs for which the same is expected for the same reason share
-a row: ``[claim.expect."move, flags"]``. An id, once published, is never reused.
+a row: ``[claim.expect."move, flags"]``. Where a policy of a kernel differs, it has a row of its
+own: ``[claim.expect."move, flags on arm64"]``. An id, once published, is never reused.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ class Expectation:
     """What one API is expected to show, written before the run.
 
     ``mutant`` names the change of the protocol that would flip a HOLDS; a HOLDS without one is
-    refused, because nothing would show that the check can fail.
+    refused, because nothing would show that the check can fail. With a ``policy`` it is for that
+    one alone.
     """
 
     api: str
@@ -52,6 +54,12 @@ class Expectation:
     reason: str
     source: str
     mutant: str = ""
+    policy: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the row calls it."""
+        return f"{self.api} on {self.policy}" if self.policy else self.api
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,22 @@ class Claim:
         """The id as addresses spell it."""
         return self.id.lower()
 
-    def expected(self, api: str) -> Expectation:
-        """Return what ``api`` is expected to show; ClaimError when the claim says nothing of it."""
+    @property
+    def cells(self) -> Iterator[tuple[Expectation, str]]:
+        """What is expected, and under which policy or in which context of a guest."""
+        own = {(one.api, one.policy) for one in self.expect}
         for one in self.expect:
-            if one.api == api:
-                return one
-        known = ", ".join(one.api for one in self.expect)
+            for where in self.policies or self.contexts:
+                if one.policy == where or not (one.policy or (one.api, where) in own):
+                    yield one, where
+
+    def expected(self, api: str, policy: str = "") -> Expectation:
+        """Return what ``api`` is expected to show; ClaimError when the claim says nothing of it."""
+        rows = {(one.api, one.policy): one for one in self.expect}
+        for key in ((api, policy), (api, "")):
+            if key in rows:
+                return rows[key]
+        known = ", ".join(one.name for one in self.expect)
         raise ClaimError(f"{self.id}: says nothing of API {api!r}, only of {known}")
 
 
@@ -151,8 +169,8 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
         path=_path(table.get("path", PATHS[0]), where),
         bound=table["bound"],
         expect=tuple(
-            _expectation(api, row, where)
-            for apis, row in table["expect"].items()
+            _expectation(api, row, where, policy)
+            for apis, policy, row in _rows(table["expect"], policies, where)
             for api in apis.split(", ")
         ),
         limits=_sentences(table["limits"]),
@@ -161,7 +179,17 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
     )
 
 
-def _expectation(api: str, row: Mapping[str, Any], where: str) -> Expectation:
+def _rows(
+    expect: Mapping[str, Any], policies: tuple[str, ...], where: str
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for name, row in expect.items():
+        apis, _, policy = name.partition(" on ")
+        if policy and policy not in policies:
+            raise ClaimError(f"{where}: expect.{name}: the claim has no policy {policy!r}")
+        yield apis, policy, row
+
+
+def _expectation(api: str, row: Mapping[str, Any], where: str, policy: str) -> Expectation:
     where = f"{where}: expect.{api}"
     for key in ("model", "host", "reason", "source"):
         if not row.get(key):
@@ -173,6 +201,7 @@ def _expectation(api: str, row: Mapping[str, Any], where: str) -> Expectation:
         reason=" ".join(row["reason"].split()),
         source=row["source"],
         mutant=row.get("mutant", ""),
+        policy=policy,
     )
     if one.model is Word.HOLDS and not one.mutant:
         raise ClaimError(f"{where}: a HOLDS names the mutant that flips it")

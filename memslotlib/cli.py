@@ -123,7 +123,7 @@ def _claims(options: argparse.Namespace) -> int:
     for claim in chosen:
         print(f"{claim.id}  {claim.title}  [{claim.litmus}, {claim.keeps}]")
         for one in claim.expect:
-            print(f"    {one.api}: model {one.model.value}, host {one.host.value}")
+            print(f"    {one.name}: model {one.model.value}, host {one.host.value}")
     return 0
 
 

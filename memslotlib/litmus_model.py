@@ -20,6 +20,7 @@ from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import PROPERTIES, stated, violated
 from .protocol.scenes import SCENES, Scene
+from .protocol.userspace import SETTLE
 from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_PML, X86_SLOT_ZAP, Policy, World
 from .verdict import Verdict
 
@@ -139,7 +140,9 @@ def mutant(world: World, text: str) -> World:
     """
     if text.startswith("with the steps of "):
         other = api(text.removeprefix("with the steps of "))
-        return world.mutated(other.build(world.change, world.policy, world.huge))
+        steps = other.build(world.change, world.policy, world.huge)
+        last_round = tuple(op for op in world.programs[0] if op == SETTLE)
+        return world.mutated(Program((*steps, *last_round), steps.name))
     if text == "without role.smm":
         return replace(world, name=f"{world.name}, {text}", has_role_smm=False)
     whole = world.origin if text.startswith("fails after ") else world.programs

@@ -41,6 +41,40 @@ def test_a_claim_reads_back_with_its_expectation():
     assert (one.model, one.host, one.mutant) == (Word.HOLDS, Word.NOT_SEEN, "no-srcu-wait")
 
 
+MODELLED = GOOD.replace('contexts = ["long64-cpl3"]', 'policies = ["x86", "arm64"]')
+ON_ARM64 = """[claim.expect."delete-create on arm64"]
+model = "VIOLATED"
+host = "NOT RUN"
+reason = "no retry"
+source = "kvm_handle_guest_abort()"
+"""
+
+
+def test_a_policy_may_have_a_row_of_its_own():
+    (claim,) = load_text(MODELLED + ON_ARM64, "q5.toml")
+
+    assert [(one.model, where) for one, where in claim.cells] == [
+        (Word.HOLDS, "x86"),
+        (Word.VIOLATED, "arm64"),
+    ]
+    assert claim.expected("delete-create", "arm64").reason == "no retry"
+    assert claim.expected("delete-create", "x86") is claim.expected("delete-create")
+    assert claim.expected("delete-create").reason == "SRCU"
+    assert [one.name for one in claim.expect] == ["delete-create", "delete-create on arm64"]
+
+
+def test_without_a_row_of_its_own_a_policy_has_the_others():
+    (claim,) = load_text(MODELLED, "q5.toml")
+
+    assert [where for _, where in claim.cells] == ["x86", "arm64"]
+    assert len({one for one, _ in claim.cells}) == 1
+
+
+def test_a_row_for_a_policy_that_the_claim_does_not_have_is_refused():
+    with pytest.raises(ClaimError, match=r"expect.delete-create on mips: the claim has no policy"):
+        load_text(MODELLED + ON_ARM64.replace("arm64", "mips"), "q5.toml")
+
+
 def test_asking_for_an_api_that_the_claim_is_silent_on_names_those_it_knows():
     (claim,) = load_text(GOOD, "q5.toml")
     with pytest.raises(ClaimError, match="Q5.2: says nothing of API 'move', only of delete-create"):

@@ -111,6 +111,16 @@ def test_the_page_tables_of_address_spaces_may_be_one():
     assert found.name == f"{world.name}, without role.smm"
 
 
+def test_the_steps_of_another_api_are_asked_as_much_as_its_own():
+    world = scene("split-logged+store").world(api("primitives"))
+    (program,) = mutant(world, "with the steps of wholesale-swap").programs
+
+    assert str(program[-1]) == "settle"
+    assert "I5" in broken_by(scene("split-logged+store"), api("primitives"), X86, (
+        "with the steps of wholesale-swap"
+    ), "I5")  # fmt: skip
+
+
 def test_a_mutant_of_a_step_that_is_not_there_shows_the_program():
     with pytest.raises(UnknownSceneError, match=r"no step 'kick'(?s:.*)take slots lock"):
         mutant(scene("split+load").world(api("today")), "without kick")

@@ -69,7 +69,7 @@ def _expectations(claim: Claim) -> nodes.Element:
     """Return what is expected of each API, and the reason that was written before the run."""
     items = []
     for (model, host, reason), group in itertools.groupby(claim.expect, _said_of):
-        apis = ", ".join(one.api for one in group)
+        apis = ", ".join(one.name for one in group)
         words = [nodes.strong("", apis), nodes.Text(": expected of the model ")]
         words += [verdict(model), nodes.Text(", of a kernel "), verdict(host)]
         because = nodes.definition("", nodes.paragraph("", reason))

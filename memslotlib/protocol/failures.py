@@ -260,7 +260,7 @@ def _logging() -> Change:
     return Change(TRUNCATE.before, (*other, replace(old, name="logged", log=True)))
 
 
-_ACCESSES = SCENES["truncate+emulator"].accesses
+_ACCESSES = SCENES["split+emulator"].accesses
 
 #: By the names that claims use: a slot is truncated, moved, or gets a log, and memory runs out.
 FAILING: Mapping[str, FailingScene] = {

@@ -197,12 +197,14 @@ _SMM = (
 )
 
 
+def instead(of: str, wider: str, more: int, fewer: int) -> str:
+    """Say what a scene does without, and the millions of states for all APIs with it and so."""
+    return f"{of}: with {wider} there are {more} million states instead of {fewer} million"
+
+
 def _kvm_alone(frame: int, more: int, fewer: int) -> str:
-    """Say that a frame is accessed by KVM only, and the millions of states for all APIs."""
-    return (
-        f"frame {frame} is accessed by KVM itself alone: with the guest's accesses to it there are "
-        f"{more} million states instead of {fewer} million"
-    )
+    alone = f"frame {frame} is accessed by KVM itself alone"
+    return instead(alone, "the guest's accesses to it", more, fewer)
 
 
 _CUT = (
@@ -210,7 +212,8 @@ _CUT = (
     "cut, so"
 )
 _ONE_FRAME_EACH = f"{_CUT} the guest loads from one frame of each address space"
-_LOG = "frame 0 is in a slot without a log, of which I5 asks nothing; "
+#: Why nobody accesses a frame of a scene with a log.
+NO_LOG = "frame 0 is in a slot without a log, of which I5 asks nothing; "
 
 _ALL = (
     Scene("split+load", SPLIT, _everywhere(_LOADS, "guest")),
@@ -222,7 +225,12 @@ _ALL = (
     ),
     Scene("split+fetch", SPLIT, _everywhere(("fetch",), "guest", "emulator")),
     Scene("split+walk", SPLIT, _everywhere(_LOADS, "guest", "walk")),
-    Scene("truncate+emulator", TRUNCATE, _everywhere(_LOADS, "guest", "emulator")),
+    Scene(
+        "truncate+emulator",
+        TRUNCATE,
+        (*_accesses(_LOADS, "guest"), *_everywhere(_LOADS, "emulator")),
+        smaller=_kvm_alone(0, 31, 8),
+    ),
     Scene("merge+emulator", MERGE, _everywhere(_LOADS, "guest", "emulator")),
     Scene("grow+emulator", GROW, _everywhere(_LOADS, "guest", "emulator")),
     Scene("shift+load", SHIFT, _everywhere(_LOADS, "guest")),
@@ -250,14 +258,15 @@ _ALL = (
     Scene(
         "split-logged+store",
         logged(SPLIT),
-        _LOGGED_MORE,
-        smaller=_LOG + _kvm_alone(3, 82, 34),
+        (*every(_STORES, (1, 3), ("guest",)), Access("store", 1, "emulator")),
+        smaller=NO_LOG
+        + instead("one frame of each slot to come", "KVM's own stores to frame 3", 21, 11),
     ),
     Scene(
         "truncate-logged+store",
         logged(TRUNCATE),
         _LOGGED_MORE,
-        smaller=_LOG + _kvm_alone(3, 64, 25),
+        smaller=NO_LOG + _kvm_alone(3, 64, 25),
     ),
     Scene(
         "two-slots+load",
@@ -269,9 +278,11 @@ _ALL = (
     Scene(
         "two-slots+emulator",
         PAIR,
-        (*_accesses(_LOADS, "guest"), *_everywhere(_LOADS, "emulator")),
+        (*every(_LOADS, (1, 2), ("guest",)), *_everywhere(_LOADS, "emulator")),
         mix=True,
-        smaller=_kvm_alone(0, 145, 43),
+        smaller=instead(
+            "frames 0 and 3 are accessed by KVM itself alone", "the guest's loads", 145, 24
+        ),
     ),
     Scene("batch-2as+smi", BOTH, _SMM, mix=True, smram=3, smaller=_ONE_FRAME_EACH),
     Scene("smram-split+smi", SMRAM_SPLIT, _SMM, smram=3, smaller=_ONE_FRAME_EACH),
@@ -316,22 +327,29 @@ _OUTSIDE = (
         smaller=_PLUGGED,
     ),
 )
-_LEAVING = every(_BOTH, (2,), ("guest", "emulator"))
-_EXITS = (
-    Scene("hva-flip+early-exit", FLIP, _LEAVING, exits="early"),
-    Scene("hva-flip+exit", FLIP, _LEAVING, exits="late"),
-    Scene("hva-flip+drained-exit", FLIP, _LEAVING, exits="drained"),
+_LEAVING = (*every(_BOTH, (2,), ("guest", "emulator")), Access("load", 0, "emulator"))
+_ONE_LEAVES = instead(
+    "accesses to frame 2 leave, and frame 0 is loaded from by KVM",
+    "KVM's own loads from frames 1 and 3",
+    24,
+    5,
+)
+_EXITS = tuple(
+    Scene(f"hva-flip+{name}", FLIP, _LEAVING, exits=exits, smaller=_ONE_LEAVES)
+    for name, exits in (("early-exit", "early"), ("exit", "late"), ("drained-exit", "drained"))
 )
 
 
-def _over(low: int, high: int) -> tuple[Access, ...]:
-    over = (Access(kind, low, "emulator", npages=high - low + 1) for kind in _BOTH)
-    return (*every(_LOADS, (low, high), ("guest",)), *over)
+def _over(name: str, change: Change, low: int, more: int, fewer: int) -> Scene:
+    over = (Access(kind, low, "emulator", npages=2) for kind in _BOTH)
+    accesses = (*every(_LOADS, (low, low + 1), ("guest",)), *over)
+    smaller = instead("one pair of frames", "accesses over every pair", more, fewer)
+    return Scene(name, change, accesses, smaller=smaller)
 
 
 _STRADDLING = (
-    Scene("split+straddle", SPLIT, _over(2, 3)),
-    Scene("two-slots+straddle", PAIR, _over(1, 2)),
+    _over("split+straddle", SPLIT, 2, 24, 6),
+    _over("two-slots+straddle", PAIR, 1, 182, 22),
 )
 
 #: A slot grows in address space 0, at a frame where address space 1 has SMRAM.
@@ -340,7 +358,7 @@ _ISOLATED = Change((*GROW.before, _LOW, SMRAM), (*GROW.after, _LOW, SMRAM))
 #: SMRAM comes, at a frame where address space 1 had no slot.
 _SMRAM_COMES = Change((Slot("ram", 0, 3), _LOW), (Slot("ram", 0, 3), _LOW, SMRAM))
 _HOLE = every(_LOADS, (3,), ("guest",))
-_SMRAM = Access("load", 3, "emulator", 1)
+_IN_SMM = every(_LOADS, range(World.gfns), ("emulator",), (1,))
 
 
 def _cached(name: str, change: Change, accesses: tuple[Access, ...], **more: Any) -> Scene:
@@ -348,26 +366,59 @@ def _cached(name: str, change: Change, accesses: tuple[Access, ...], **more: Any
     return Scene(name, change, accesses, events=events, caches=True, **more)
 
 
+def _touched(wider: str, more: int, fewer: int) -> str:
+    return instead("the guest loads from frames that the update is about", wider, more, fewer)
+
+
+_FRAME_0 = "its loads from frame 0"
 _CACHED = (
-    Scene("split-cached+emulator", SPLIT, every(_LOADS, (1,), ("guest", "emulator")), caches=True),
-    _cached("grow-cached+emulator", GROW, every(_LOADS, (1, 3), ("guest", "emulator"))),
+    Scene(
+        "split-cached+emulator",
+        SPLIT,
+        (Access("load", 1), *_everywhere(_LOADS, "emulator")),
+        caches=True,
+        smaller=_touched("its loads from all four", 113, 1),
+    ),
+    _cached(
+        "grow-cached+emulator",
+        GROW,
+        (*every(_LOADS, (1, 3), ("guest",)), *_everywhere(_LOADS, "emulator")),
+        smaller=_touched(_FRAME_0, 69, 19),
+    ),
     _cached(
         "move-cached+emulator",
         MOVE,
-        (*every(_LOADS, (3,), ("guest", "emulator")), Access("load", 2, "emulator")),
+        (*_HOLE, *_everywhere(_LOADS, "emulator")),
+        smaller=_touched(_FRAME_0, 29, 6),
     ),
-    _cached("batch-2as-cached+emulator", BOTH, (*_HOLE, Access("load", 1, "emulator", 1))),
+    _cached(
+        "batch-2as-cached+emulator",
+        BOTH,
+        (*_HOLE, Access("load", 1, "emulator", 1)),
+        smaller=instead(
+            "one frame of each address space", "KVM's own loads from two more in SMM", 32, 8
+        ),
+    ),
     _cached(
         "grow-isolated+smi",
         _ISOLATED,
         (*_HOLE, Access("load", 3, "guest", 1), Access("load", 2, "walk", 1)),
         smram=3,
+        smaller=instead(
+            "one frame for each way", "walks of page tables in every frame in SMM", 58, 27
+        ),
     ),
-    _cached("grow-isolated+emulator", _ISOLATED, (*_HOLE, _SMRAM)),
+    _cached(
+        "grow-isolated+emulator",
+        _ISOLATED,
+        (*_HOLE, *_IN_SMM),
+        smaller=_touched(_FRAME_0, 29, 6),
+    ),
     _cached(
         "create-smm-cached+emulator",
         _SMRAM_COMES,
-        (Access("load", 1), Access("load", 3, "guest", 1), _SMRAM),
+        (Access("load", 1), Access("load", 3, "guest", 1), *_IN_SMM),
+        smaller=_touched(_FRAME_0, 23, 5),
     ),
 )
 

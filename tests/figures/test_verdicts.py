@@ -57,6 +57,17 @@ def test_a_row_for_each_api_and_a_column_for_each_claim(found):
     assert "verdict violated" in table.html
 
 
+def test_another_policy_is_told_where_it_differs(found):
+    same = replace(CELLS[1], where="arm64")
+    other = replace(CELLS[1], where="arm64", word="VIOLATED", steps=7)
+
+    for more, text in ((same, "HOLDS"), (other, "HOLDS; VIOLATED in 7 on arm64")):
+        both = {"Q4.1": replace(found["Q4.1"], cells=(*CELLS, more))}
+        (shown,) = [one for api, one in verdicts.table("Q4", both).rows if api.startswith("pause")]
+        assert shown.text == text
+        assert shown.kind == "verdict holds"
+
+
 def test_a_stale_verdict_is_marked(found):
     old = {"Q4.1": replace(found["Q4.1"], is_stale=True)}
 

@@ -189,7 +189,7 @@ def test_a_reset_that_is_left_out_loses_pages():
     assert "I5" in broken(w.mutated(program.without(place + 1)))
 
 
-def test_a_bound_that_is_smaller_says_why():
+def test_two_accesses_instead_of_three_are_told_with_their_reason():
     for scene in LOGGING.values():
-        assert bool(scene.smaller) == (scene.accesses_max < 3)
+        assert scene.smaller.startswith("two accesses of each vCPU") == (scene.accesses_max < 3)
         assert not scene.refusal(api("today"))

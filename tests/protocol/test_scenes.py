@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from memslotlib.litmus_model import ALL_SCENES
 from memslotlib.protocol.apis import APIS
 from memslotlib.protocol.scenes import HUGE, SCENES, SHIFT, SPLIT, logged
 from memslotlib.protocol.world import Access, World
@@ -63,11 +64,15 @@ def test_an_api_says_why_it_cannot_make_a_scenes_change():
 def left_out(scene):
     """Return the accesses of a scene's kinds and ways, to any frame, that it does not have."""
     made = {*scene.accesses, *scene.outside}
-    ways = {(one.kind, one.via, one.as_id) for one in made}
-    return {Access(k, gfn, v, a) for k, v, a in ways for gfn in range(World.gfns)} - made
+    ways = {(one.kind, one.via, one.as_id, one.npages) for one in made}
+    return {
+        Access(kind, gfn, via, as_id, pages)
+        for kind, via, as_id, pages in ways
+        for gfn in range(World.gfns + 1 - pages)
+    } - made
 
 
-@pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
+@pytest.mark.parametrize("scene", ALL_SCENES.values(), ids=list(ALL_SCENES))
 def test_a_bound_below_three_accesses_in_every_way_to_every_frame_says_why(scene):
     is_small = scene.vcpus < 2 or scene.accesses_max < 3 or bool(left_out(scene))
 

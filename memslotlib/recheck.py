@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import litmus
+from . import litmus, litmus_copying, litmus_increments, litmus_logs
 from .abi import SimVm
 from .check import Bounds, Result, explore
 from .claims import Claim, Expectation
+from .copying import How
 from .evidence import Record
 from .host.describe import describe
 from .interface import Context
@@ -281,13 +282,29 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
 
 
 def _simulated(claim: Claim, one: Expectation, context: Context) -> Checked:
-    if claim.litmus not in litmus.TESTS:
+    found = _cell(claim, one, context.value, simulated(claim, one.api, context))
+    if not one.mutant:
+        return found
+    word = litmus_increments.modelled(one.api, one.mutant).word
+    broken = (claim.keeps,) if word is Word.VIOLATED else ()
+    return replace(found, mutant=one.mutant, broken=broken, is_flipped=bool(broken))
+
+
+def simulated(claim: Claim, key: str, context: Context) -> Verdict:
+    """Return what a claim comes to that the model of interleavings does not decide."""
+    if claim.litmus in litmus.TESTS:
+        runner = litmus.BoundaryRunner(SimVm)
+        keeps = litmus.Property(claim.keeps)
+        return runner.run(litmus.get(claim.litmus), keeps, key, context).verdict
+    if claim.litmus == litmus_copying.NAME:
+        return litmus_copying.simulated(SimVm, How(key))
+    if claim.litmus == litmus_increments.NAME:
+        return litmus_increments.modelled(key)
+    if claim.litmus not in litmus_logs.TESTS:
         # One of a host's own tests, which no model is asked.
-        return _cell(claim, one, context.value, Verdict.not_run("asked of a host alone"))
-    runner = litmus.BoundaryRunner(SimVm)
-    test, keeps = litmus.get(claim.litmus), litmus.Property(claim.keeps)
-    verdict = runner.run(test, keeps, one.api, context).verdict
-    return _cell(claim, one, context.value, verdict)
+        return Verdict.not_run("asked of a host alone")
+    wanted = litmus_logs.Keeps(claim.keeps)
+    return litmus_logs.simulated(SimVm, claim.litmus, wanted, key, context)
 
 
 def _cell(claim: Claim, one: Expectation, where: str, verdict: Verdict) -> Checked:

@@ -84,6 +84,8 @@ class Compared:
 
 
 _NATIVE, _EMULATED = "long64-cpl3", "long64"
+#: Orders of calls in which a VMM copies pages, and the API that has this order in the model.
+COPIED = {"get-copy": "today", "get-delete": "today", "two-slots": "today", "pause": "pause"}
 
 
 def _pairs() -> Iterator[Pair]:
@@ -105,6 +107,10 @@ def _pairs() -> Iterator[Pair]:
         logged: dict[str, Any] = {"api": "today", "context": _NATIVE, "held": held}
         yield Pair(
             "q6.jsonl", "dirty-log+store", logged, "truncate-logged+store", "today", "I5", Check.I5
+        )
+    for how, api in COPIED.items():
+        yield Pair(
+            "q6.jsonl", "copying+store", {"how": how}, "split-logged+store", api, "I5", Check.I5
         )
 
 

@@ -7,11 +7,21 @@ shows the newest one, marked when the code behind it has changed since. Nothing 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from itertools import product
 from typing import Any
 
-from . import litmus, litmus_standin_cost, litmus_standins, litmus_stores
+from . import (
+    litmus,
+    litmus_copying,
+    litmus_increments,
+    litmus_logs,
+    litmus_standin_cost,
+    litmus_standins,
+    litmus_stores,
+)
+from .claims import load
+from .copying import How
 from .errors import NotRunError
 from .evidence import Record
 from .experiment import Experiment, Measured
@@ -19,6 +29,7 @@ from .interface import Access, Context
 from .litmus import Property, Run
 from .litmus_host import HostRunner, Method
 from .litmus_stores import Check
+from .provenance import ROOT
 from .verdict import HOST_WORDS, VacuousError, Verdict, Word
 
 #: Updates of one race; the figure that the book's tables are about.
@@ -39,6 +50,12 @@ TIMED = dict(zip(litmus_standin_cost.PAGES, (200, 60), strict=True))
 CONFORMANCE_CALLS = 100_000
 CONFORMANCE_SEED = 1979276
 
+#: How often each sequence of calls is made; and a VMM copies so many pages, so many times.
+REPEATS = 3
+COPIES, COPIED_PAGES = 20, 4096
+#: How high each of two vCPUs counts, and how often.
+INCREMENTS, COUNTS = 20_000_000, 10
+
 #: What kvm_pvm interprets and other hosts may.
 INTERPRETED = (Context.REAL16, Context.PROT32, Context.LONG64)
 HELD_CONTEXTS = (Context.LONG64_CPL3, Context.LONG64)
@@ -49,7 +66,8 @@ SHOWN_IN = {Method.RENDEZVOUS: "t0.1", Method.OVERLAP: "t0.3", Method.HELD: "t0.
 
 def experiments() -> list[Experiment]:
     """Return every experiment, in the order in which they are recorded."""
-    return [*_races(), *_moves(), *_creates(), *_stores(), *_standins(), _cases(), _conformance()]
+    stores = (*_stores(), *_standins(), *_logs(), *_copies(), *_increments())
+    return [*_races(), *_moves(), *_creates(), *stores, _cases(), _conformance()]
 
 
 def _races() -> Iterator[Experiment]:
@@ -126,6 +144,101 @@ def measure_log(parameters: Mapping[str, Any]) -> Measured:
     answer = litmus_stores.log(api, context, parameters["updates"], host.label, held=held)
     wanted = litmus_stores.expected(litmus_stores.LOG, api, held=held, path=path)
     return _checked(answer, wanted)
+
+
+def _logs() -> Iterator[Experiment]:
+    """What is expected of each sequence of calls: claims Q6.3 to Q6.8."""
+    code = (
+        "memslotlib.litmus_logs",
+        "memslotlib.conformance.hostpolicy",
+        "memslotlib.host.overrun",
+        "memslotlib.host.vm",
+    )
+    yield Experiment("log-sequences", {"repeats": REPEATS}, "q6.jsonl", code, measure_logs)
+
+
+def measure_logs(parameters: Mapping[str, Any]) -> Measured:
+    """Ask the simulator and this host's kernel every sequence; NotRunError when there is none.
+
+    Runs that came to the same are one row, with their number.
+    """
+    from .conformance.hostpolicy import this_host
+    from .host import KvmVm, require
+    from .host.overrun import overrun
+
+    require()
+    contexts, repeats = HELD_CONTEXTS, parameters["repeats"]
+    rows = list(litmus_logs.compared(this_host().simulator, KvmVm, contexts, repeats))
+    told: list[dict[str, Any]] = []
+    for row in rows:
+        same = next((one for one in told if row.told.items() <= one.items()), None)
+        if same is None:
+            told.append({**row.told, "runs": 1})
+        else:
+            same["runs"] += 1
+    sizes = sorted({one for name in litmus_logs.SEQUENCES for one in litmus_logs.resized(name)})
+    written = [(*size, *astuple(overrun(*size))) for size in sizes]
+    differ = sorted({row.name for row in rows if row.differs})
+    return Measured({"runs": len(rows), "differ": differ}, {"rows": told, "written": written})
+
+
+def _copies() -> Iterator[Experiment]:
+    """What is expected of each order of calls, and why: claim Q6.9."""
+    for how in How:
+        parameters = {
+            "how": how.value,
+            "context": Context.LONG64_CPL3.value,
+            "trials": COPIES,
+            "pages": COPIED_PAGES,
+        }
+        code = ("memslotlib.litmus_copying",)
+        yield Experiment(litmus_copying.NAME, parameters, "q6.jsonl", code, measure_copies)
+
+
+def measure_copies(parameters: Mapping[str, Any]) -> Measured:
+    """Copy pages by the log under stores on this host; NotRunError when the host cannot."""
+    from .host.describe import describe
+
+    how, context = How(parameters["how"]), Context(parameters["context"])
+    trials, pages = parameters["trials"], parameters["pages"]
+    answer = litmus_copying.raced(how, context, trials, pages, describe().label)
+    (verdict,) = answer.verdicts.values()
+    found = {**_counts(verdict), "expected": _expected("Q6.9", how.value)}
+    return Measured({Check.I5.value: found}, answer.samples)
+
+
+def _increments() -> Iterator[Experiment]:
+    """What is expected of each, and why: claim Q6.10."""
+    for api in litmus_increments.APIS:
+        parameters = {
+            "api": api,
+            "context": Context.LONG64_CPL3.value,
+            "increments": INCREMENTS,
+            "runs": COUNTS,
+        }
+        code = ("memslotlib.litmus_increments",)
+        yield Experiment(litmus_increments.NAME, parameters, "q6.jsonl", code, measure_increments)
+
+
+def measure_increments(parameters: Mapping[str, Any]) -> Measured:
+    """Let two vCPUs count on this host; NotRunError when the host cannot."""
+    from .host.describe import describe
+
+    api, runs, increments = (parameters[key] for key in ("api", "runs", "increments"))
+    verdict, samples = litmus_increments.counted(api, runs, increments, describe().label)
+    found = {**_counts(verdict), "expected": _expected("Q6.10", api)}
+    return Measured({"lost": found}, samples)
+
+
+def _expected(identity: str, api: str) -> str:
+    """Return what a claim expects of a host, as it was written before the run."""
+    word: str = load(ROOT / "book" / "claims")[identity].expected(api).host.value
+    return word
+
+
+def recalled(record: Record, name: str) -> Verdict:
+    """Return one verdict that a record holds."""
+    return _sampled(record.result[name], host_label(record))
 
 
 def _checked(

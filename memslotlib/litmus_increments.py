@@ -118,7 +118,7 @@ def counted(
 def judged(runs: Sequence[Run], host: str) -> tuple[Verdict, dict[str, list[int]]]:
     """Return what runs come to, and their samples, one entry a run."""
     told = [one for one in runs if one.overlapped or one.lost]
-    hits, made = sum(one.lost > 0 for one in told), sum(one.made for one in told)
+    hits, made = sum(one.lost != 0 for one in told), sum(one.made for one in told)
     samples = {name: [one.row[name] for one in told] for name in runs[0].row}
     if hits:
         return Verdict.seen(hits, len(told), host=host, opportunities=made), samples

@@ -8,10 +8,11 @@ kernel have to give the same. A page is known by its place in the backing, which
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import product
 
 from . import bitmaps
 from .errors import KvmError, MemslotError
@@ -31,6 +32,7 @@ RING_SIZE_BYTES = 0x4000
 _LOG = int(MemFlag.LOG_DIRTY_PAGES)
 
 _Call = tuple[int, int, int, int, int]
+MakeVm = Callable[[], AbstractContextManager[Vm]]
 
 
 class UnknownSequenceError(MemslotError, KeyError):
@@ -323,7 +325,7 @@ grow-in-place
 
 
 def simulated(
-    make_vm: Callable[[], AbstractContextManager[Vm]],
+    make_vm: MakeVm,
     test: str,
     keeps: Keeps,
     name: str,
@@ -344,3 +346,54 @@ def simulated(
             (f"{keeps.value}: not so of {sorted(broken)}",), bound=bound, states=1
         )
     return Verdict.undetermined(bound, states=1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run on two VMs: what the simulator answered, and what the other did."""
+
+    test: Tracking
+    sequence: Sequence
+    context: Context
+    simulator: Outcome
+    kernel: Outcome
+
+    @property
+    def differs(self) -> bool:
+        """Whether any answer, bit or refusal is another one."""
+        return self.simulator != self.kernel
+
+    @property
+    def name(self) -> str:
+        """The run in a few words."""
+        return f"{self.test.value} {self.sequence.name} {self.context.value}"
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What the kernel came to, as a record keeps it."""
+        names = ("kept", "lost", "gone", "extra", "longer")
+        found = {name: sorted(getattr(self.kernel, name)) for name in names}
+        where = {"test": self.test.value, "sequence": self.sequence.name}
+        return {**where, "context": self.context.value, **found, "refused": self.kernel.refused}
+
+
+def compared(
+    simulator: MakeVm, other: MakeVm, contexts: Iterable[Context], repeats: int = 1
+) -> Iterator[Row]:
+    """Run every test and sequence on both, in each context, so many times."""
+    runs = product(range(repeats), Tracking, SEQUENCES.values(), contexts)
+    for _, test, one, context in runs:
+        with simulator() as ours, other() as theirs:
+            outcomes = [play(vm, test, one, context) for vm in (ours, theirs)]
+        yield Row(test, one, context, *outcomes)
+
+
+def resized(name: str) -> list[tuple[int, int]]:
+    """Return how many pages each slot number has before a sequence and after it, if it is in both.
+
+    >>> resized("merge"), resized("split")
+    ([(70, 130)], [(130, 70)])
+    """
+    one = sequence(name)
+    after = {region.slot: region.npages for region in one.after}
+    return [(old.npages, after[old.slot]) for old in one.before if old.slot in after]

@@ -119,18 +119,6 @@ class Copier:
         self.size_bytes = (pages + self._spare) * PAGE_SIZE
         self.source = vm.memory(place.hva, self.size_bytes)
         self.copy = bytearray(self.size_bytes)
-        self._rounds: dict[How, Callable[[], Iterator[Moment]]] = {
-            How.NONE: self._without_update,
-            How.GET_COPY: self._get_copy,
-            How.GET_DELETE: self._get_delete,
-            How.TWO_SLOTS: self._get_delete,
-            How.PAUSE: lambda: self._within(Event.PAUSE, Event.RESUME),
-            How.BLOCK: lambda: self._within(Event.BLOCK, Event.UNBLOCK),
-            How.INITIALLY_SET: self._create_get,
-            How.RING_BETWEEN: self._exchange,
-            How.RING_LATE: self._exchange,
-            How.MOVE: self._move,
-        }
 
     @property
     def guest_gpa(self) -> int:
@@ -153,7 +141,20 @@ class Copier:
 
     def update(self) -> Iterator[Moment]:
         """Make one round; what is stored meanwhile has to be in its log or a later one."""
-        return self._rounds[self.how]()
+        # Made here: kept, these methods and their object would hold one another.
+        rounds: dict[How, Callable[[], Iterator[Moment]]] = {
+            How.NONE: self._without_update,
+            How.GET_COPY: self._get_copy,
+            How.GET_DELETE: self._get_delete,
+            How.TWO_SLOTS: self._get_delete,
+            How.PAUSE: lambda: self._within(Event.PAUSE, Event.RESUME),
+            How.BLOCK: lambda: self._within(Event.BLOCK, Event.UNBLOCK),
+            How.INITIALLY_SET: self._create_get,
+            How.RING_BETWEEN: self._exchange,
+            How.RING_LATE: self._exchange,
+            How.MOVE: self._move,
+        }
+        return rounds[self.how]()
 
     def finish(self) -> None:
         """Copy what the logs name in the end."""

@@ -61,21 +61,6 @@ def model(api: str, mutant: str = "") -> Model:
                 m.fail(_LOST, f"{VCPUS * INCREMENTS} were made, the counter is {m.counter}")
             yield "write: the counter is one more"
 
-    def update(m: Any) -> Any:
-        if pauses:
-            m.paused = True
-            yield "pause: no vCPU enters again"
-            m.wait(not any(m.half))
-            yield "all vCPUs are out"
-        if removes:
-            m.absent = True
-            yield "DELETE"
-            m.absent = False
-            yield "CREATE"
-        m.paused = False
-        m.updated = True
-        yield "the update is over"
-
     total = VCPUS * INCREMENTS
     return Model(
         f"{NAME}, {api}",
@@ -88,13 +73,29 @@ def model(api: str, mutant: str = "") -> Model:
             "paused": Flag(),
             "updated": Flag(),
         },
-        [Actor(increment, per=vcpu, name="vcpu"), Actor(update)],
+        [Actor(increment, per=vcpu, name="vcpu"), Actor(_update, pauses, removes, name="update")],
         [
             never(_LOST),
             sometimes("all were made", lambda m: sum(m.made) == total),
             sometimes("one is made after the update", lambda m: m.updated and sum(m.made) < total),
         ],
     )
+
+
+def _update(m: Any, pauses: bool, removes: bool) -> Any:
+    if pauses:
+        m.paused = True
+        yield "pause: no vCPU enters again"
+        m.wait(not any(m.half))
+        yield "all vCPUs are out"
+    if removes:
+        m.absent = True
+        yield "DELETE"
+        m.absent = False
+        yield "CREATE"
+    m.paused = False
+    m.updated = True
+    yield "the update is over"
 
 
 def modelled(api: str, mutant: str = "") -> Verdict:

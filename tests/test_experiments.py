@@ -1,6 +1,14 @@
 import pytest
 
-from memslotlib import evidence, experiments, litmus_standins, litmus_stores
+from memslotlib import (
+    evidence,
+    experiments,
+    litmus_copying,
+    litmus_increments,
+    litmus_standins,
+    litmus_stores,
+)
+from memslotlib.copying import How
 from memslotlib.errors import NotRunError
 from memslotlib.evidence import Record
 from memslotlib.experiment import Experiment
@@ -181,3 +189,48 @@ def test_the_cases_experiment_finds_no_difference():
 
     assert measured.result["differ"] == []
     assert measured.result["run"] == len(measured.samples["answers"]) > 300
+
+
+def test_what_q6_records_is_expected_by_its_claims():
+    asked = [one for one in ALL if one.name in (litmus_copying.NAME, litmus_increments.NAME)]
+
+    assert len(asked) == len(How) + len(litmus_increments.APIS)
+    assert {one.file for one in asked} == {"q6.jsonl"}
+    assert experiments._expected("Q6.9", "pause") == "NOT SEEN"
+    assert experiments._expected("Q6.10", "today") == "SEEN"
+
+
+@pytest.mark.needs_kvm
+def test_the_sequences_experiment_finds_no_difference_and_joins_what_is_the_same():
+    measured = experiments.measure_logs({"repeats": 2})
+
+    rows = measured.samples["rows"]
+    assert measured.result == {"runs": 2 * len(rows), "differ": []}
+    assert {row["runs"] for row in rows} == {2}
+    for before, after, room, written, _ in measured.samples["written"]:
+        assert (room, written) == (-(-before // 64) * 8, -(-after // 64) * 8)
+
+
+@pytest.mark.needs_kvm
+def test_a_copy_is_recorded_as_a_check_of_the_model_s_property(tmp_path):
+    given = {"how": "get-delete", "context": "long64-cpl3", "trials": 4, "pages": 512}
+    measured = experiments.measure_copies(given)
+    Experiment("x", given, "x.jsonl", ("memslotlib.verdict",), lambda _: measured).record(tmp_path)
+    (record,) = evidence.read(tmp_path / "x.jsonl")
+
+    (check,) = recall_checks(record)
+    assert check is Check.I5
+    assert record.result["I5"]["expected"] == "SEEN"
+    assert len(record.samples["lost"]) == record.result["I5"]["trials"]
+
+
+@pytest.mark.needs_kvm
+def test_increments_are_recorded_with_what_is_missing(tmp_path):
+    given = {"api": "unlocked", "context": "long64-cpl3", "increments": 20_000_000, "runs": 3}
+    measured = experiments.measure_increments(given)
+    Experiment("x", given, "x.jsonl", ("memslotlib.verdict",), lambda _: measured).record(tmp_path)
+    (record,) = evidence.read(tmp_path / "x.jsonl")
+
+    verdict = experiments.recalled(record, "lost")
+    assert verdict.word is Word.SEEN
+    assert verdict.host == host_label(record)

@@ -76,6 +76,25 @@ def test_claims_of_whole_ioctls_run_on_the_simulator():
     assert all(cell.is_as_expected for cell in cells)
 
 
+@pytest.mark.parametrize("identity", [f"Q6.{n}" for n in range(3, 11)])
+def test_claims_of_logs_copies_and_increments_run_on_what_they_name(identity):
+    claim = CLAIMS[identity]
+    cells = list(recheck.check(claim))
+
+    assert len(cells) == len(claim.expect) * len(claim.contexts)
+    assert [cell.line for cell in cells if not cell.is_as_expected] == []
+
+
+def test_a_mutant_of_the_increments_that_breaks_nothing_fails_its_cell():
+    claim = CLAIMS["Q6.10"]
+    wrong = replace(claim, expect=(replace(claim.expected("pause"), mutant="no change"),))
+
+    (cell,) = recheck.check(wrong)
+
+    assert cell.word == "HOLDS"
+    assert not cell.is_as_expected
+
+
 def test_an_order_without_a_quiescent_period_is_no_sound_one():
     programs = list(orders(FLIP))
 

@@ -20,7 +20,7 @@ from .arena import WAIT_LIMIT_S, NoProgressError, UnclaimedError
 from .fds import VcpuFd
 from .ioctls import MMIO, RUN_DETAIL, RUN_EXIT_REASON, RUN_IMMEDIATE_EXIT
 from .kick import kick
-from .runner import NAP_NS, PythonRunner
+from .runner import NAP_NS, ExitRecord, PythonRunner
 
 _DATA = RUN_DETAIL + 8
 _RETRY_S = 0.0005
@@ -103,7 +103,8 @@ class Attended(PythonRunner):
                     self._memory[at : at + size] = data[:size]
                 else:
                     run[_DATA : _DATA + size] = bytes(self._memory[at : at + size])
-                self._exits += 1
+                now = time.monotonic_ns()
+                self._count(ExitRecord(now, ExitReason.MMIO, gpa, size, bool(is_write)))
                 return True
         return super()._answer(vcpu)
 

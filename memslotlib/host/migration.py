@@ -12,7 +12,7 @@ import ctypes
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -125,14 +125,6 @@ class Stage:
         self._fetched: dict[tuple[int, int], int] = {}
         self._rounds = self._around = self._inside = 0
         self._deadline = time.monotonic() + WAIT_LIMIT_S
-        self._hooks: dict[Event, Callable[[Moment], None]] = {
-            Event.FETCH: self._fetch,
-            Event.DELETED: self._delete,
-            Event.PAUSE: lambda _: running.pause(),
-            Event.RESUME: lambda _: running.resume(),
-            Event.BLOCK: lambda _: _permit(copier, writes=False),
-            Event.UNBLOCK: lambda _: _permit(copier, writes=True),
-        }
 
     @property
     def begun(self) -> int:
@@ -151,9 +143,7 @@ class Stage:
         """Make one round of the VMM's."""
         first = last = self.begun
         for moment in self.copier.update():
-            hook = self._hooks.get(moment.event)
-            if hook is not None:
-                hook(moment)
+            self._attend(moment)
             last = self.begun
         self._rounds += 1
         self._inside += last - first
@@ -180,6 +170,20 @@ class Stage:
             unexplained=len(lost) - len(explained),
             duration_ns=duration_ns,
         )
+
+    def _attend(self, moment: Moment) -> None:
+        """Do what the VMM cannot do by its calls, and note where windows begin and end."""
+        match moment.event:
+            case Event.FETCH:
+                self._fetch(moment)
+            case Event.DELETED:
+                self._delete(moment)
+            case Event.PAUSE:
+                self.running.pause()
+            case Event.RESUME:
+                self.running.resume()
+            case Event.BLOCK | Event.UNBLOCK as event:
+                _permit(self.copier, writes=event is Event.UNBLOCK)
 
     def _fetch(self, moment: Moment) -> None:
         # The store that was begun last may land after the fetch.

@@ -1,0 +1,148 @@
+"""What a host showed of Q6: copies by the log, stores inside one ioctl, locked increments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from memslotlib.copying import How
+from memslotlib.experiments import recall_checks, recalled
+from memslotlib.litmus_copying import NAME as COPIES
+from memslotlib.litmus_increments import APIS, modelled
+from memslotlib.litmus_increments import NAME as INCREMENTS
+from memslotlib.litmus_stores import LOG, Check
+from memslotlib.verdict import Verdict, Word, chance_at_most
+from memslotlib.views.tables import Cell, Table
+
+from .records import Shown, recorded_table, shown
+from .verdicts import Recorded, recorded
+
+__all__ = ["COPIES", "INCREMENTS", "LOGS", "by", "copies", "copies_per_page", "held", "increments"]
+
+LOGS = "log-sequences"
+FILE = "q6.jsonl"
+#: What an order of calls is called in a table, and which API of the model has it.
+ORDERS: Mapping[How, tuple[str, str]] = {
+    How.NONE: ("no update: a control", ""),
+    How.GET_COPY: ("get, copy, delete, create", "today"),
+    How.GET_DELETE: ("get, delete, create, copy", "today"),
+    How.TWO_SLOTS: ("the same with two slots at once", "today"),
+    How.PAUSE: ("the same while vCPUs are paused", "pause"),
+    How.BLOCK: ("the same while mprotect() blocks stores", "user-exit"),
+    How.INITIALLY_SET: ("delete, create, get: INITIALLY_SET", ""),
+    How.RING_BETWEEN: ("ring, harvested between delete and create", ""),
+    How.RING_LATE: ("ring, read by slots with exchanged ids", ""),
+    How.MOVE: ("get, MOVE, copy", ""),
+}
+_PAGES = {
+    Check.I5: "I5: written, and in no log",
+    Check.LANDS: "a store landed in a writable page",
+    Check.LANDS_PROTECTED: "a store landed in a protected page",
+    Check.LOG_READ: "the log could be fetched",
+}
+_UPDATES = {
+    "none": "none: a control",
+    "today": "delete and create, exits served",
+    "pause": "the same while vCPUs are paused",
+    "mmap": "mmap over the hva",
+    "mremap": "mremap over the hva",
+    "unlocked": "none, increments not locked: a control",
+}
+
+
+def by(records: Sequence[Shown], experiment: str, parameter: str) -> dict[str, Shown]:
+    """Return the records of an experiment by the value of one of its parameters."""
+    return {
+        str(one.parameters[parameter]): one
+        for one in records
+        if one.record.experiment == experiment
+    }
+
+
+def copies(
+    records: Sequence[Shown] | None = None, modelled: Mapping[str, Recorded] | None = None
+) -> Table:
+    """Return a row for each order of calls: loss beside precision, and what explains the loss.
+
+    ``Lost in`` counts pages in the first half of the memory and in the second.
+    """
+    found = by(shown(FILE) if records is None else records, COPIES, "how")
+    claims = recorded("Q6") if modelled is None else modelled
+    rows = [
+        _copy(order, api, found[how.value], claims)
+        for how, (order, api) in ORDERS.items()
+        if how.value in found
+    ]
+    columns = (
+        *("Order of calls", "Model, Q6.2", "Kernel", "95 % bound", "Rounds", "Lost pages"),
+        *("Lost a round, halves", "Unexplained", "Copies a page", "Stores into a hole"),
+    )
+    return recorded_table(columns, rows)
+
+
+def _copy(order: str, api: str, one: Shown, claims: Mapping[str, Recorded]) -> tuple[object, ...]:
+    samples, verdict = one.record.samples, recalled(one.record, Check.I5.value)
+    rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
+    halves = f"{first / rounds:.2f} and {(lost - first) / rounds:.2f}" if lost else ""
+    kernel = _stale(Cell.of(verdict), one)
+    return (
+        *(order, _model(api, claims), kernel, _bound(verdict), rounds, lost, halves),
+        *(sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"])),
+    )
+
+
+def copies_per_page(one: Shown | None) -> str:
+    """Return how often a page was copied, on the average of all trials."""
+    if one is None:
+        return Word.NOT_RUN.value
+    sent = one.record.samples["sent"]
+    return f"{sum(sent) / len(sent) / one.parameters['pages']:.2f}"
+
+
+def held(records: Sequence[Shown] | None = None) -> Table:
+    """Return a row for each check of a slot that logs, updated at once or held inside."""
+    found = shown(FILE) if records is None else records
+    rows = [row for one in found if one.record.experiment == LOG for row in _held(one)]
+    columns = ("API", "Guest", "First ioctl", "Looked for", "Updates", "Verdict", "95 % bound")
+    return recorded_table(columns, rows)
+
+
+def _held(one: Shown) -> Iterator[tuple[object, ...]]:
+    guest = one.parameters["context"] + ("*" if one.native else "")
+    how = "held inside" if one.parameters["held"] else "not held"
+    for check, verdict in recall_checks(one.record).items():
+        cell = _stale(Cell.of(verdict), one)
+        counts = (verdict.trials, cell, _bound(verdict))
+        yield one.parameters["api"], guest, how, _PAGES[check], *counts
+
+
+def increments(records: Sequence[Shown] | None = None) -> Table:
+    """Return a row for each way to update: the model's word, and what was missing on the host."""
+    found = by(shown(FILE) if records is None else records, INCREMENTS, "api")
+    rows = [_increment(api, found[api]) for api in APIS if api in found]
+    columns = ("Update", "Model", "Kernel", "95 % bound", "Updates", "Exits served", "Missing")
+    return recorded_table(columns, rows)
+
+
+def _increment(api: str, one: Shown) -> tuple[object, ...]:
+    samples, verdict = one.record.samples, recalled(one.record, "lost")
+    missing = ", ".join(f"{lost:,}" for lost in sorted(samples["lost"])) if verdict.hits else "0"
+    of = f"{missing} of {max(samples['made']):,} a run"
+    counts = (sum(samples["updates"]), sum(samples["served"]), of)
+    return _UPDATES[api], modelled(api), _stale(Cell.of(verdict), one), _bound(verdict), *counts
+
+
+def _model(api: str, claims: Mapping[str, Recorded]) -> Cell:
+    """Return what the model says of Q6.2 with the API of an order of calls, where it has one."""
+    cell = claims["Q6.2"].of(api) if "Q6.2" in claims and api else None
+    if cell is None:
+        return Cell("not in this claim" if not api else Word.NOT_RUN.value)
+    return Cell(cell.word, "verdict " + Word(cell.word).name.lower().replace("_", "-"))
+
+
+def _stale(cell: Cell, one: Shown) -> Cell:
+    return Cell(f"{cell.text} (stale)", f"{cell.kind} stale") if one.stale else cell
+
+
+def _bound(verdict: Verdict) -> str:
+    """Return how likely a hit may still be where none was seen."""
+    return f"{chance_at_most(verdict.trials):.2%}" if verdict.word is Word.NOT_SEEN else ""

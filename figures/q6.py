@@ -122,7 +122,8 @@ def lengths(records: Sequence[Shown] | None = None) -> Table:
     made = [one.record for one in found if one.record.experiment == LOGS]
     columns = ("Pages before", "Pages after", "Room", "Written", "Behind it", "In place")
     rows: list[tuple[object, ...]] = []
-    for before, after, room, written, refused in made[-1].samples["written"] if made else ():
+    answers = dict.fromkeys(map(tuple, made[-1].samples["written"])) if made else {}
+    for before, after, room, written, refused in answers:
         # The arithmetic and the kernel have to agree, or neither is worth a table.
         assert (room, written) == (size_bytes(before), size_bytes(after))
         in_place = "EINVAL" if refused else "no change"
@@ -171,18 +172,20 @@ def _sequence(
     records: Sequence[Shown],
     host: str,
 ) -> Verdict:
-    trials, writes = sum(row["runs"] for row in rows), len(WRITTEN)
     if keeps is Keeps.FITS:
         # The length of the answer is the harness's own; what the kernel wrote was looked for.
         (made,) = (one.record for one in records if one.record.experiment == LOGS)
-        beyond = {(b, a): max(0, w - r) for b, a, r, w, _ in made.samples["written"]}
-        hits = trials * any(beyond[size] for size in litmus_logs.resized(name))
+        sizes = litmus_logs.resized(name)
+        beyond = [w > r for b, a, r, w, _ in made.samples["written"] if (b, a) in sizes]
+        trials, hits = len(beyond), sum(beyond)
     else:
         column = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
+        trials = sum(row["runs"] for row in rows)
         hits = sum(row["runs"] for row in rows if row[column])
+    writes = trials * len(WRITTEN)
     if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=trials * writes)
-    return Verdict.not_seen(trials, opportunities=trials * writes, host=host)
+        return Verdict.seen(hits, trials, host=host, opportunities=writes)
+    return Verdict.not_seen(trials, opportunities=writes, host=host)
 
 
 def _simulated(claim: Claim, api: str) -> Verdict:

@@ -61,10 +61,7 @@ def by(records: Sequence[Shown], experiment: str, parameter: str) -> dict[str, S
 def copies(
     records: Sequence[Shown] | None = None, modelled: Mapping[str, Recorded] | None = None
 ) -> Table:
-    """Return a row for each order of calls: loss beside precision, and what explains the loss.
-
-    ``Lost in`` counts pages in the first half of the memory and in the second.
-    """
+    """Return a row for each order of calls: loss beside precision, and what explains the loss."""
     found = by(shown(FILE) if records is None else records, COPIES, "how")
     claims = recorded("Q6") if modelled is None else modelled
     rows = [
@@ -74,7 +71,7 @@ def copies(
     ]
     columns = (
         *("Order of calls", "Model, Q6.2", "Kernel", "95 % bound", "Rounds", "Lost pages"),
-        *("Lost a round, halves", "Unexplained", "Copies a page", "Stores into a hole"),
+        *("Lost a round", "Unexplained", "Copies a page", "Stores into a hole"),
     )
     return recorded_table(columns, rows)
 
@@ -82,10 +79,12 @@ def copies(
 def _copy(order: str, api: str, one: Shown, claims: Mapping[str, Recorded]) -> tuple[object, ...]:
     samples, verdict = one.record.samples, recalled(one.record, Check.I5.value)
     rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
-    halves = f"{first / rounds:.2f} and {(lost - first) / rounds:.2f}" if lost else ""
+    each = f"{lost / rounds:.2f}"
+    if one.parameters["how"] == How.TWO_SLOTS.value:
+        each = f"{first / rounds:.2f} of the first, {(lost - first) / rounds:.2f} of the second"
     kernel = _stale(Cell.of(verdict), one)
     return (
-        *(order, _model(api, claims), kernel, _bound(verdict), rounds, lost, halves),
+        *(order, _model(api, claims), kernel, _bound(verdict), rounds, lost, each),
         *(sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"])),
     )
 

@@ -177,7 +177,7 @@ def measure_logs(parameters: Mapping[str, Any]) -> Measured:
         else:
             same["runs"] += 1
     sizes = sorted({one for name in litmus_logs.SEQUENCES for one in litmus_logs.resized(name)})
-    written = [(*size, *astuple(overrun(*size))) for size in sizes]
+    written = [(*size, *astuple(overrun(*size))) for size in sizes for _ in range(repeats)]
     differ = sorted({row.name for row in rows if row.differs})
     return Measured({"runs": len(rows), "differ": differ}, {"rows": told, "written": written})
 

@@ -1,0 +1,143 @@
+"""The tables of Q6: live on the simulator, and held against what a host recorded."""
+
+import dataclasses
+
+import pytest
+
+from figures import metadata, q6, q6_host
+from figures.records import Shown, shown
+from memslotlib.claims import load
+from memslotlib.experiments import experiments
+from memslotlib.litmus_logs import SEQUENCES, Tracking
+from memslotlib.provenance import ROOT
+from memslotlib.verdict import Word
+
+RECORDS = shown(q6.FILE)
+CLAIMS = load(ROOT / "book" / "claims")
+
+
+def texts(rows):
+    return [[getattr(cell, "text", cell) for cell in row] for row in rows]
+
+
+def changed(name, **samples):
+    """The records, of which one experiment has other samples."""
+    made = []
+    for one in RECORDS:
+        record = one.record
+        if record.experiment == name:
+            record = dataclasses.replace(record, samples={**record.samples, **samples})
+        made.append(Shown(one.experiment, record, one.stale))
+    return made
+
+
+@pytest.mark.parametrize("test", [one.value for one in Tracking])
+def test_the_recorded_kernel_answers_every_sequence_as_the_simulator_does(test):
+    rows = texts(q6.sequences(test, RECORDS).rows)
+
+    assert [row[0] for row in rows] == list(q6.SAID.values())
+    assert {row[-1] for row in rows} == {"the same, 3 runs"}
+
+
+def test_one_page_more_is_a_difference():
+    wrong = [{**row, "lost": [*row["lost"], 1]} for row in q6.told(RECORDS)]
+
+    rows = texts(q6.sequences("log-bitmap", changed(q6_host.LOGS, rows=wrong)).rows)
+
+    assert {row[-1] for row in rows} == {"DIFFERENT"}
+
+
+def test_bits_that_follow_their_pages_lose_nothing_and_add_nothing():
+    rows = {row[0]: row for row in texts(q6.slices().rows)}
+
+    assert len(rows) == len(SEQUENCES) - 3
+    assert rows["130 pages become 70"][1:] == ["0, 5, 63-64, 68", "100, 129", "", "copied"]
+    assert rows["split at page 70"][2:] == ["", "", "shifted"]
+    assert {row[3] for row in rows.values()} == {""}
+
+
+def test_lengths_are_what_the_kernel_wrote_and_a_wrong_one_builds_no_page():
+    rows = texts(q6.lengths(RECORDS).rows)
+    assert [70, 130, 16, 24, 8, "EINVAL"] in rows
+
+    with pytest.raises(AssertionError):
+        q6.lengths(changed(q6_host.LOGS, written=[[70, 130, 16, 16, 22]]))
+
+
+def test_every_claim_is_found_as_expected_and_another_word_is_told():
+    rows = texts(q6.expected(RECORDS).rows)
+    assert len(rows) == sum(
+        len(one.expect) for one in CLAIMS.values() if one.question == "Q6" and not one.is_modelled
+    )
+    assert not [row for row in rows if any("EXPECTED" in text for text in row)]
+
+    wrong = [{**row, "lost": []} for row in q6.told(RECORDS)]
+    rows = texts(q6.expected(changed(q6_host.LOGS, rows=wrong)).rows)
+    assert ["Q6.3", "split", "VIOLATED", "NOT SEEN in 6: EXPECTED SEEN"] in rows
+
+
+def test_a_host_s_word_counts_its_own_runs():
+    claim = CLAIMS["Q6.8"]
+    grown = q6.hosted(claim, claim.expected("grow"), RECORDS)
+    assert grown.text == "SEEN 3 of 3"
+    assert q6.hosted(claim, claim.expected("exchange"), RECORDS).text == "NOT SEEN in 6"
+    in_place = q6.hosted(claim, claim.expected("grow-in-place"), RECORDS)
+    assert in_place.word is Word.DOES_NOT_APPLY
+
+
+def test_copies_tell_loss_beside_precision():
+    rows = {row[0]: row for row in texts(q6_host.copies(RECORDS, {}).rows)}
+
+    assert len(rows) == len(q6_host.ORDERS)
+    lossless = rows["delete, create, get: INITIALLY_SET"]
+    assert lossless[2].startswith("NOT SEEN in 20")
+    assert float(lossless[8]) > 5
+    tight = rows["get, delete, create, copy"]
+    assert tight[2].startswith("SEEN")
+    assert tight[7] == 0
+    assert {row[7] for row in rows.values()} == {0}
+    assert "of the second" in rows["the same with two slots at once"][6]
+
+
+def test_increments_list_what_is_missing_in_each_run():
+    rows = {row[0]: row for row in texts(q6_host.increments(RECORDS).rows)}
+
+    assert rows["delete and create, exits served"][2].startswith("SEEN")
+    assert rows["the same while vCPUs are paused"][6] == "0 of 40,000,000 a run"
+
+
+def test_without_records_everything_says_not_run():
+    assert "NOT RUN" in q6.answer([], {}).text
+    assert "NOT RUN" in q6.lengths([]).text
+    assert "NOT RUN" in q6_host.copies([], {}).text
+    assert "NOT RUN" in q6_host.held([]).text
+    assert "NOT RUN" in q6_host.increments([]).text
+    assert {row[-1] for row in texts(q6.sequences("log-bitmap", []).rows)} == {"NOT RUN"}
+    assert {row[-1] for row in texts(q6.expected([]).rows)} == {"NOT RUN"}
+
+
+def test_the_answer_takes_its_numbers_from_the_records():
+    text = q6.answer(RECORDS, {}).text
+
+    copied = q6_host.by(RECORDS, q6_host.COPIES, "how")
+    assert q6_host.copies_per_page(copied["initially-set"]) in text
+    assert "SEEN 20 of 20" in text
+
+
+def test_stores_inside_an_ioctl_are_shown_for_each_experiment():
+    rows = texts(q6_host.held(RECORDS).rows)
+    made = [one for one in experiments() if one.name == "dirty-log+store"]
+
+    assert len({tuple(row[:3]) for row in rows}) == len(made)
+
+
+def test_metadata_adds_up_as_the_kernel_allocates_it():
+    sizes = {one.name: metadata._size(one.size_bytes) for one in metadata.METADATA}
+
+    assert sizes == {
+        "dirty bitmap": "64 MiB",
+        "rmap": "2 GiB + 4 MiB + 8 KiB",
+        "huge-page counts": "2 MiB + 4 KiB",
+        "write tracking": "512 MiB",
+    }
+    assert len(metadata.table().rows) == 4

@@ -47,7 +47,7 @@ _ANSWER = (
     "in between ({tight}; of two slots {two}), one that pauses vCPUs does not ({pause}), and one "
     "that takes every new page for dirty does not either ({initially}, but {copies} copies of each "
     "page). What it should be: *a bit follows its page, and the bits of pages that go are handed "
-    "over*. In the model no dirty page of a split slot is lost with {apis}. Counted on {host}."
+    "over*. In the model no dirty page of a truncated slot is lost with {apis}. Counted on {host}."
 )
 
 
@@ -56,7 +56,7 @@ def answer(
 ) -> Said:
     """Return the chapter's answer, its numbers taken from the records."""
     found = shown(FILE) if records is None else records
-    copied = by(found, COPIES, "how")
+    copied = by(found, COPIES)
     if not copied:
         return Said(_UNRECORDED)
     return say(
@@ -66,7 +66,7 @@ def answer(
         pause=_text(copied, "pause"),
         initially=_text(copied, "initially-set"),
         copies=copies_per_page(copied.get("initially-set")),
-        apis=holding("Q6.2", recorded("Q6") if modelled is None else modelled),
+        apis=holding("Q6.1", recorded("Q6") if modelled is None else modelled),
         host=host_label(next(iter(copied.values())).record),
     )
 
@@ -151,9 +151,9 @@ def expected(records: Sequence[Shown] | None = None) -> Table:
 def hosted(claim: Claim, one: Expectation, records: Sequence[Shown]) -> Verdict:
     """Return what the recorded host showed of a claim's API."""
     if claim.litmus == litmus_copying.NAME:
-        return _recalled(by(records, COPIES, "how").get(one.api), "I5")
+        return _recalled(by(records, COPIES).get(one.api))
     if claim.litmus == litmus_increments.NAME:
-        return _recalled(by(records, INCREMENTS, "api").get(one.api), "lost")
+        return _recalled(by(records, INCREMENTS).get(one.api))
     rows = [
         row for row in told(records) if (row["test"], row["sequence"]) == (claim.litmus, one.api)
     ]
@@ -192,8 +192,8 @@ def _simulated(claim: Claim, api: str) -> Verdict:
     return recheck.simulated(claim, api, Context(claim.contexts[0]))
 
 
-def _recalled(one: Shown | None, name: str) -> Verdict:
-    return recalled(one.record, name) if one else Verdict.not_run("nothing is recorded")
+def _recalled(one: Shown | None) -> Verdict:
+    return recalled(one.record) if one else Verdict.not_run("nothing is recorded")
 
 
 def _found(wanted: Word, found: Verdict) -> Cell:
@@ -204,7 +204,7 @@ def _found(wanted: Word, found: Verdict) -> Cell:
 
 
 def _text(copied: Mapping[str, Shown], how: str) -> str:
-    return _recalled(copied.get(how), "I5").text
+    return _recalled(copied.get(how)).text
 
 
 def _fate(found: Outcome) -> tuple[str, ...]:

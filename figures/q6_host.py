@@ -49,20 +49,17 @@ _UPDATES = {
 }
 
 
-def by(records: Sequence[Shown], experiment: str, parameter: str) -> dict[str, Shown]:
-    """Return the records of an experiment by the value of one of its parameters."""
-    return {
-        str(one.parameters[parameter]): one
-        for one in records
-        if one.record.experiment == experiment
-    }
+def by(records: Sequence[Shown], experiment: str) -> dict[str, Shown]:
+    """Return the records of an experiment by their API."""
+    found = [one for one in records if one.record.experiment == experiment]
+    return {str(one.parameters["api"]): one for one in found}
 
 
 def copies(
     records: Sequence[Shown] | None = None, modelled: Mapping[str, Recorded] | None = None
 ) -> Table:
     """Return a row for each order of calls: loss beside precision, and what explains the loss."""
-    found = by(shown(FILE) if records is None else records, COPIES, "how")
+    found = by(shown(FILE) if records is None else records, COPIES)
     claims = recorded("Q6") if modelled is None else modelled
     rows = [
         _copy(order, api, found[how.value], claims)
@@ -70,17 +67,17 @@ def copies(
         if how.value in found
     ]
     columns = (
-        *("Order of calls", "Model, Q6.2", "Kernel", "95 % bound", "Rounds", "Lost pages"),
+        *("Order of calls", "Model, Q6.1", "Kernel", "95 % bound", "Rounds", "Lost pages"),
         *("Lost a round", "Unexplained", "Copies a page", "Stores into a hole"),
     )
     return recorded_table(columns, rows)
 
 
 def _copy(order: str, api: str, one: Shown, claims: Mapping[str, Recorded]) -> tuple[object, ...]:
-    samples, verdict = one.record.samples, recalled(one.record, Check.I5.value)
+    samples, verdict = one.record.samples, recalled(one.record)
     rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
     each = f"{lost / rounds:.2f}"
-    if one.parameters["how"] == How.TWO_SLOTS.value:
+    if one.parameters["api"] == How.TWO_SLOTS.value:
         each = f"{first / rounds:.2f} of the first, {(lost - first) / rounds:.2f} of the second"
     kernel = _stale(Cell.of(verdict), one)
     return (
@@ -116,14 +113,14 @@ def _held(one: Shown) -> Iterator[tuple[object, ...]]:
 
 def increments(records: Sequence[Shown] | None = None) -> Table:
     """Return a row for each way to update: the model's word, and what was missing on the host."""
-    found = by(shown(FILE) if records is None else records, INCREMENTS, "api")
+    found = by(shown(FILE) if records is None else records, INCREMENTS)
     rows = [_increment(api, found[api]) for api in APIS if api in found]
     columns = ("Update", "Model", "Kernel", "95 % bound", "Updates", "Exits served", "Missing")
     return recorded_table(columns, rows)
 
 
 def _increment(api: str, one: Shown) -> tuple[object, ...]:
-    samples, verdict = one.record.samples, recalled(one.record, "lost")
+    samples, verdict = one.record.samples, recalled(one.record)
     missing = ", ".join(f"{lost:,}" for lost in sorted(samples["lost"])) if verdict.hits else "0"
     of = f"{missing} of {max(samples['made']):,} a run"
     counts = (sum(samples["updates"]), sum(samples["served"]), of)
@@ -131,8 +128,8 @@ def _increment(api: str, one: Shown) -> tuple[object, ...]:
 
 
 def _model(api: str, claims: Mapping[str, Recorded]) -> Cell:
-    """Return what the model says of Q6.2 with the API of an order of calls, where it has one."""
-    cell = claims["Q6.2"].of(api) if "Q6.2" in claims and api else None
+    """Return what the model says of Q6.1 with the API of an order of calls, where it has one."""
+    cell = claims["Q6.1"].of(api) if "Q6.1" in claims and api else None
     if cell is None:
         return Cell("not in this claim" if not api else Word.NOT_RUN.value)
     return Cell(cell.word, "verdict " + Word(cell.word).name.lower().replace("_", "-"))

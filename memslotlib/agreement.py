@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import MemslotError
 from .evidence import DATA, Record, read
-from .experiments import recall, recall_checks
+from .experiments import recall_checks, recalled
 from .litmus_model import explored
 from .litmus_stores import Check
 from .verdict import Verdict, Word
@@ -108,10 +108,9 @@ def _pairs() -> Iterator[Pair]:
         yield Pair(
             "q6.jsonl", "dirty-log+store", logged, "truncate-logged+store", "today", "I5", Check.I5
         )
-    for how, api in COPIED.items():
-        yield Pair(
-            "q6.jsonl", "copying+store", {"how": how}, "split-logged+store", api, "I5", Check.I5
-        )
+    for order, api in COPIED.items():
+        copied = {"api": order, "context": _NATIVE}
+        yield Pair("q6.jsonl", "copying+store", copied, "truncate-logged+store", api, "I5")
 
 
 #: What is compared.
@@ -141,5 +140,5 @@ def _compared(pair: Pair, records: list[Record]) -> Compared:
     if not fitting:
         return Compared(pair, Verdict.not_run("nothing is recorded"), model)
     newest = fitting[-1]
-    host = recall_checks(newest)[pair.check] if pair.check else recall(newest).verdict
+    host = recall_checks(newest)[pair.check] if pair.check else recalled(newest)
     return Compared(pair, host, model, newest.provenance.commit)

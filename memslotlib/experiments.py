@@ -154,7 +154,9 @@ def _logs() -> Iterator[Experiment]:
         "memslotlib.host.overrun",
         "memslotlib.host.vm",
     )
-    yield Experiment("log-sequences", {"repeats": REPEATS}, "q6.jsonl", code, measure_logs)
+    shows = ("t6.1", *(f"q6.{number}" for number in range(3, 9)))
+    given = {"repeats": REPEATS}
+    yield Experiment("log-sequences", given, "q6.jsonl", code, measure_logs, shows, True)
 
 
 def measure_logs(parameters: Mapping[str, Any]) -> Measured:
@@ -184,40 +186,43 @@ def measure_logs(parameters: Mapping[str, Any]) -> Measured:
 
 def _copies() -> Iterator[Experiment]:
     """What is expected of each order of calls, and why: claim Q6.9."""
+    code = ("memslotlib.litmus_copying",)
     for how in How:
-        parameters = {
-            "how": how.value,
+        given = {
+            "api": how.value,
             "context": Context.LONG64_CPL3.value,
+            "property": litmus_copying.KEEPS,
             "trials": COPIES,
             "pages": COPIED_PAGES,
         }
-        code = ("memslotlib.litmus_copying",)
-        yield Experiment(litmus_copying.NAME, parameters, "q6.jsonl", code, measure_copies)
+        quick = how in (How.GET_DELETE, How.TWO_SLOTS, How.PAUSE)
+        name = litmus_copying.NAME
+        yield Experiment(name, given, "q6.jsonl", code, measure_copies, ("t6.7",), quick)
 
 
 def measure_copies(parameters: Mapping[str, Any]) -> Measured:
     """Copy pages by the log under stores on this host; NotRunError when the host cannot."""
     from .host.describe import describe
 
-    how, context = How(parameters["how"]), Context(parameters["context"])
+    how, context = How(parameters["api"]), Context(parameters["context"])
     trials, pages = parameters["trials"], parameters["pages"]
-    answer = litmus_copying.raced(how, context, trials, pages, describe().label)
-    (verdict,) = answer.verdicts.values()
-    found = {**_counts(verdict), "expected": _expected("Q6.9", how.value)}
-    return Measured({Check.I5.value: found}, answer.samples)
+    verdict, samples = litmus_copying.raced(how, context, trials, pages, describe().label)
+    return Measured({**_counts(verdict), "expected": _expected("Q6.9", how.value)}, samples)
 
 
 def _increments() -> Iterator[Experiment]:
     """What is expected of each, and why: claim Q6.10."""
+    code = ("memslotlib.litmus_increments",)
     for api in litmus_increments.APIS:
-        parameters = {
+        given = {
             "api": api,
             "context": Context.LONG64_CPL3.value,
+            "property": litmus_increments.KEEPS,
             "increments": INCREMENTS,
             "runs": COUNTS,
         }
-        code = ("memslotlib.litmus_increments",)
-        yield Experiment(litmus_increments.NAME, parameters, "q6.jsonl", code, measure_increments)
+        name = litmus_increments.NAME
+        yield Experiment(name, given, "q6.jsonl", code, measure_increments, ("t6.13",), True)
 
 
 def measure_increments(parameters: Mapping[str, Any]) -> Measured:
@@ -226,8 +231,7 @@ def measure_increments(parameters: Mapping[str, Any]) -> Measured:
 
     api, runs, increments = (parameters[key] for key in ("api", "runs", "increments"))
     verdict, samples = litmus_increments.counted(api, runs, increments, describe().label)
-    found = {**_counts(verdict), "expected": _expected("Q6.10", api)}
-    return Measured({"lost": found}, samples)
+    return Measured({**_counts(verdict), "expected": _expected("Q6.10", api)}, samples)
 
 
 def _expected(identity: str, api: str) -> str:
@@ -236,9 +240,9 @@ def _expected(identity: str, api: str) -> str:
     return word
 
 
-def recalled(record: Record, name: str) -> Verdict:
-    """Return one verdict that a record holds."""
-    return _sampled(record.result[name], host_label(record))
+def recalled(record: Record) -> Verdict:
+    """Return the verdict of a record that holds one."""
+    return sampled(record.result, host_label(record))
 
 
 def _checked(
@@ -381,13 +385,12 @@ def measure_race(name: str, parameters: Mapping[str, Any]) -> Measured:
 def recall(record: Record) -> Run:
     """Return the run of a litmus test that a record holds."""
     parameters, result = record.parameters, record.result
-    verdict = sampled(result, host_label(record))
     return Run(
         record.experiment,
         Property(parameters["property"]),
         parameters["api"],
         Context(parameters["context"]),
-        verdict,
+        recalled(record),
         result["exits"],
         record.samples,
     )

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from .copying import Copier, Event, How, Moment, Place
 from .interface import Context, Vm
-from .litmus_stores import Answer, Check
 from .uapi import PAGE_SIZE
 from .verdict import Verdict
 
 if TYPE_CHECKING:
     from .host.migration import Trial
 
-NAME = "copying+store"
+#: The test, and the property of ``protocol.properties`` that it looks for a breach of.
+NAME, KEEPS = "copying+store", "I5"
 PLACE = Place(gpa=0x1000_0000, hva=0x2000_0000_0000, pages=128)
 #: A page of each half.
 TARGETS = (3, 100)
@@ -74,7 +74,9 @@ def simulated(make_vm: Callable[[], AbstractContextManager[Vm]], how: How) -> Ve
     return Verdict.undetermined(bound, states=len(found))
 
 
-def raced(how: How, context: Context, trials: int, pages: int, host: str) -> Answer:
+def raced(
+    how: How, context: Context, trials: int, pages: int, host: str
+) -> tuple[Verdict, dict[str, list[int]]]:
     """Copy under a storing guest on this host, so many times.
 
     Raises NotRunError and ``host.arena.UnclaimedError`` as ``host.migration`` does.
@@ -84,8 +86,8 @@ def raced(how: How, context: Context, trials: int, pages: int, host: str) -> Ans
     return judged(migrated(how, context, trials, pages), host)
 
 
-def judged(trials: Sequence[Trial], host: str) -> Answer:
-    """Return what trials come to: a hit is one with a page that is not in the copy."""
+def judged(trials: Sequence[Trial], host: str) -> tuple[Verdict, dict[str, list[int]]]:
+    """Return what trials come to, a hit being one that lost a page; and samples, one entry each."""
     counted = [one for one in trials if one.overlapped or one.lost]
     hits = sum(bool(one.lost) for one in counted)
     stores = sum(one.around for one in counted)
@@ -97,7 +99,7 @@ def judged(trials: Sequence[Trial], host: str) -> Answer:
     else:
         verdict = Verdict.not_seen(len(counted), opportunities=stores, host=host)
     columns = {name: [one.row[name] for one in counted] for name in (counted or trials)[0].row}
-    return Answer({Check.I5: verdict}, columns)
+    return verdict, columns
 
 
 def _started(vm: Vm, how: How) -> Copier:

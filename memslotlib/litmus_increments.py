@@ -17,7 +17,8 @@ from .verdict import Verdict
 if TYPE_CHECKING:
     from .host.increments import Run
 
-NAME = "lock-inc"
+#: The test, and what it asks.
+NAME, KEEPS = "lock-inc", "counted"
 #: What happens to the slot meanwhile; the last is a control, whose increments are not locked.
 APIS = ("none", "today", "pause", "mmap", "mremap", "unlocked")
 VCPUS, INCREMENTS = 2, 2

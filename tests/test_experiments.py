@@ -16,6 +16,7 @@ from memslotlib.experiments import (
     host_label,
     recall,
     recall_checks,
+    recalled,
 )
 from memslotlib.host.describe import describe
 from memslotlib.interface import Context
@@ -212,25 +213,15 @@ def test_the_sequences_experiment_finds_no_difference_and_joins_what_is_the_same
 
 
 @pytest.mark.needs_kvm
-def test_a_copy_is_recorded_as_a_check_of_the_model_s_property(tmp_path):
-    given = {"how": "get-delete", "context": "long64-cpl3", "trials": 4, "pages": 512}
-    measured = experiments.measure_copies(given)
-    Experiment("x", given, "x.jsonl", ("memslotlib.verdict",), lambda _: measured).record(tmp_path)
-    (record,) = evidence.read(tmp_path / "x.jsonl")
+def test_a_copy_and_increments_are_recorded_with_one_verdict_each(tmp_path):
+    copied = {"api": "get-delete", "context": "long64-cpl3", "trials": 4, "pages": 512}
+    counted = {"api": "unlocked", "context": "long64-cpl3", "increments": 20_000_000, "runs": 3}
+    runs = ((experiments.measure_copies, copied), (experiments.measure_increments, counted))
+    for measure, given in runs:
+        Experiment("x", given, "x.jsonl", ("memslotlib.verdict",), measure).record(tmp_path)
 
-    (check,) = recall_checks(record)
-    assert check is Check.I5
-    assert record.result["I5"]["expected"] == "SEEN"
-    assert len(record.samples["lost"]) == record.result["I5"]["trials"]
-
-
-@pytest.mark.needs_kvm
-def test_increments_are_recorded_with_what_is_missing(tmp_path):
-    given = {"api": "unlocked", "context": "long64-cpl3", "increments": 20_000_000, "runs": 3}
-    measured = experiments.measure_increments(given)
-    Experiment("x", given, "x.jsonl", ("memslotlib.verdict",), lambda _: measured).record(tmp_path)
-    (record,) = evidence.read(tmp_path / "x.jsonl")
-
-    verdict = experiments.recalled(record, "lost")
-    assert verdict.word is Word.SEEN
-    assert verdict.host == host_label(record)
+    for record in evidence.read(tmp_path / "x.jsonl"):
+        assert record.result["expected"] == "SEEN"
+        verdict = recalled(record)
+        assert (verdict.word, verdict.host) == (Word.SEEN, host_label(record))
+        assert len(record.samples["lost"]) == verdict.trials

@@ -12,7 +12,6 @@ from memslotlib.host import KvmVm
 from memslotlib.host.migration import Trial
 from memslotlib.interface import Context
 from memslotlib.litmus_copying import judged, simulated, stored
-from memslotlib.litmus_stores import Check
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Word
 
@@ -35,7 +34,7 @@ IDLE = dataclasses.replace(QUIET, rounds=2)
 
 def test_the_claim_has_a_word_for_each_order_of_calls():
     assert {one.api for one in CLAIM.expect} == {how.value for how in How}
-    assert CLAIM.litmus == litmus_copying.NAME
+    assert (CLAIM.litmus, CLAIM.keeps) == (litmus_copying.NAME, litmus_copying.KEEPS)
 
 
 def test_a_lost_store_tells_where_it_was_made():
@@ -72,33 +71,32 @@ def test_a_kernel_answers_at_every_boundary_as_the_simulator_does(how):
 
 
 def test_a_trial_with_a_lost_page_is_a_hit_whatever_else():
-    answer = judged([LOST, QUIET, IDLE, dataclasses.replace(IDLE, lost=1)], "h")
+    verdict, samples = judged([LOST, QUIET, IDLE, dataclasses.replace(IDLE, lost=1)], "h")
 
-    assert answer.verdicts[Check.I5].text == "SEEN 2 of 3"
-    assert answer.samples["lost"] == [2, 0, 1]
-    assert answer.samples["rounds"] == [9, 9, 2]
+    assert verdict.text == "SEEN 2 of 3"
+    assert samples["lost"] == [2, 0, 1]
+    assert samples["rounds"] == [9, 9, 2]
 
 
 def test_nothing_lost_in_ten_trials_is_not_seen_with_the_stores_around_the_rounds():
-    verdict = judged([QUIET] * 10, "h").verdicts[Check.I5]
+    verdict, _ = judged([QUIET] * 10, "h")
 
     assert (verdict.text, verdict.opportunities) == ("NOT SEEN in 10", 1000)
 
 
 def test_trials_with_too_few_rounds_or_stores_say_nothing():
     idle = dataclasses.replace(QUIET, around=9)
-    answer = judged([QUIET] * 9 + [IDLE, idle], "h")
+    verdict, _ = judged([QUIET] * 9 + [IDLE, idle], "h")
 
-    verdict = answer.verdicts[Check.I5]
     assert verdict.word is Word.NOT_RUN
     assert verdict.reason == "h: only 9 trials, of 10 to say NOT SEEN"
-    assert judged([IDLE], "h").samples["rounds"] == []
+    assert judged([IDLE], "h")[1]["rounds"] == []
 
 
 @pytest.mark.needs_kvm
 @pytest.mark.parametrize("how", How)
 def test_this_host_shows_what_is_expected(how):
-    answer = litmus_copying.raced(how, Context.LONG64_CPL3, 10, 1024, "here")
+    verdict, samples = litmus_copying.raced(how, Context.LONG64_CPL3, 10, 1024, "here")
 
-    assert answer.verdicts[Check.I5].word is CLAIM.expected(how.value).host
-    assert sum(answer.samples["unexplained"]) == 0
+    assert verdict.word is CLAIM.expected(how.value).host
+    assert sum(samples["unexplained"]) == 0

@@ -18,6 +18,7 @@ IDLE = Run(made=40, lost=0, updates=9, served=0, duration_ns=1, needs_updates=Tr
 
 def test_model_host_and_claim_know_the_same_apis_and_mutants():
     assert set(APIS) == {how.value for how in How} == {one.api for one in CLAIM.expect}
+    assert (CLAIM.litmus, CLAIM.keeps) == (litmus_increments.NAME, litmus_increments.KEEPS)
     assert {one.api: one.mutant for one in CLAIM.expect if one.mutant} == MUTANTS
 
 

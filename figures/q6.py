@@ -47,7 +47,8 @@ _ANSWER = (
     "in between ({tight}; of two slots {two}), one that pauses vCPUs does not ({pause}), and one "
     "that takes every new page for dirty does not either ({initially}, but {copies} copies of each "
     "page). What it should be: *a bit follows its page, and the bits of pages that go are handed "
-    "over*. In the model no dirty page of a truncated slot is lost with {apis}. Counted on {host}."
+    "over*. In the model no dirty page of a truncated slot is lost with {apis} where KVM logs by "
+    "write protection, and with {pml} where the processor logs. Counted on {host}."
 )
 
 
@@ -56,6 +57,7 @@ def answer(
 ) -> Said:
     """Return the chapter's answer, its numbers taken from the records."""
     found = shown(FILE) if records is None else records
+    claimed = {**recorded("Q5"), **recorded("Q6")} if modelled is None else modelled
     copied = by(found, COPIES)
     if not copied:
         return Said(_UNRECORDED)
@@ -66,7 +68,8 @@ def answer(
         pause=_text(copied, "pause"),
         initially=_text(copied, "initially-set"),
         copies=copies_per_page(copied.get("initially-set")),
-        apis=holding("Q6.1", recorded("Q6") if modelled is None else modelled),
+        apis=holding("Q6.1", claimed),
+        pml=holding("Q5.22", claimed),
         host=host_label(next(iter(copied.values())).record),
     )
 

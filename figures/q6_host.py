@@ -20,18 +20,18 @@ __all__ = ["COPIES", "INCREMENTS", "LOGS", "by", "copies", "copies_per_page", "h
 
 LOGS = "log-sequences"
 FILE = "q6.jsonl"
-#: What an order of calls is called in a table, and which API of the model has it.
-ORDERS: Mapping[How, tuple[str, str]] = {
-    How.NONE: ("no update: a control", ""),
-    How.GET_COPY: ("get, copy, delete, create", "today"),
-    How.GET_DELETE: ("get, delete, create, copy", "today"),
-    How.TWO_SLOTS: ("the same with two slots at once", "today"),
-    How.PAUSE: ("the same while vCPUs are paused", "pause"),
-    How.BLOCK: ("the same while mprotect() blocks stores", "user-exit"),
-    How.INITIALLY_SET: ("delete, create, get: INITIALLY_SET", ""),
-    How.RING_BETWEEN: ("ring, harvested between delete and create", ""),
-    How.RING_LATE: ("ring, read by slots with exchanged ids", ""),
-    How.MOVE: ("get, MOVE, copy", ""),
+#: What an order of calls is called in a table, and the claim of the model and its API that have it.
+ORDERS: Mapping[How, tuple[str, str, str]] = {
+    How.NONE: ("no update: a control", "", ""),
+    How.GET_COPY: ("get, copy, delete, create", "Q6.1", "today"),
+    How.GET_DELETE: ("get, delete, create, copy", "Q6.1", "today"),
+    How.TWO_SLOTS: ("the same with two slots at once", "Q6.1", "today"),
+    How.PAUSE: ("the same while vCPUs are paused", "Q6.1", "pause"),
+    How.BLOCK: ("the same while mprotect() blocks stores", "Q6.1", "user-exit"),
+    How.INITIALLY_SET: ("delete, create, get: INITIALLY_SET", "", ""),
+    How.RING_BETWEEN: ("ring, harvested between delete and create", "Q5.24", "today"),
+    How.RING_LATE: ("ring, read by slots with exchanged ids", "", ""),
+    How.MOVE: ("get, MOVE, copy", "Q5.25", "move"),
 }
 _PAGES = {
     Check.I5: "I5: written, and in no log",
@@ -60,20 +60,20 @@ def copies(
 ) -> Table:
     """Return a row for each order of calls: loss beside precision, and what explains the loss."""
     found = by(shown(FILE) if records is None else records, COPIES)
-    claims = recorded("Q6") if modelled is None else modelled
+    claims = {**recorded("Q5"), **recorded("Q6")} if modelled is None else modelled
     rows = [
-        _copy(order, api, found[how.value], claims)
-        for how, (order, api) in ORDERS.items()
+        _copy(order, _model(claim, api, claims), found[how.value])
+        for how, (order, claim, api) in ORDERS.items()
         if how.value in found
     ]
     columns = (
-        *("Order of calls", "Model, Q6.1", "Kernel", "95 % bound", "Rounds", "Lost pages"),
+        *("Order of calls", "Model", "Kernel", "95 % bound", "Rounds", "Lost pages"),
         *("Lost a round", "Unexplained", "Copies a page", "Stores into a hole"),
     )
     return recorded_table(columns, rows)
 
 
-def _copy(order: str, api: str, one: Shown, claims: Mapping[str, Recorded]) -> tuple[object, ...]:
+def _copy(order: str, model: Cell, one: Shown) -> tuple[object, ...]:
     samples, verdict = one.record.samples, recalled(one.record)
     rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
     each = f"{lost / rounds:.2f}"
@@ -81,7 +81,7 @@ def _copy(order: str, api: str, one: Shown, claims: Mapping[str, Recorded]) -> t
         each = f"{first / rounds:.2f} of the first, {(lost - first) / rounds:.2f} of the second"
     kernel = _stale(Cell.of(verdict), one)
     return (
-        *(order, _model(api, claims), kernel, _bound(verdict), rounds, lost, each),
+        *(order, model, kernel, _bound(verdict), rounds, lost, each),
         *(sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"])),
     )
 
@@ -127,12 +127,15 @@ def _increment(api: str, one: Shown) -> tuple[object, ...]:
     return _UPDATES[api], modelled(api), _stale(Cell.of(verdict), one), _bound(verdict), *counts
 
 
-def _model(api: str, claims: Mapping[str, Recorded]) -> Cell:
-    """Return what the model says of Q6.1 with the API of an order of calls, where it has one."""
-    cell = claims["Q6.1"].of(api) if "Q6.1" in claims and api else None
+def _model(claim: str, api: str, claims: Mapping[str, Recorded]) -> Cell:
+    """Return what the model says of an order of calls, where a claim has it."""
+    if not claim:
+        return Cell("")
+    cell = claims[claim].of(api) if claim in claims else None
     if cell is None:
-        return Cell("not in this claim" if not api else Word.NOT_RUN.value)
-    return Cell(cell.word, "verdict " + Word(cell.word).name.lower().replace("_", "-"))
+        return Cell(f"NOT RUN ({claim})", "verdict not-run")
+    kind = "verdict " + Word(cell.word).name.lower().replace("_", "-")
+    return Cell(f"{cell.word} ({claim}, {api})", kind)
 
 
 def _stale(cell: Cell, one: Shown) -> Cell:

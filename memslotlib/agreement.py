@@ -84,8 +84,14 @@ class Compared:
 
 
 _NATIVE, _EMULATED = "long64-cpl3", "long64"
-#: Orders of calls in which a VMM copies pages, and the API that has this order in the model.
-COPIED = {"get-copy": "today", "get-delete": "today", "two-slots": "today", "pause": "pause"}
+#: Orders of calls in which a VMM copies pages, and the scene and API that have them in the model.
+COPIED = {
+    "get-copy": ("truncate-logged+store", "today"),
+    "get-delete": ("truncate-logged+store", "today"),
+    "two-slots": ("truncate-logged+store", "today"),
+    "pause": ("truncate-logged+store", "pause"),
+    "move": ("move-logged+round", "move"),
+}
 
 
 def _pairs() -> Iterator[Pair]:
@@ -108,9 +114,9 @@ def _pairs() -> Iterator[Pair]:
         yield Pair(
             "q6.jsonl", "dirty-log+store", logged, "truncate-logged+store", "today", "I5", Check.I5
         )
-    for order, api in COPIED.items():
+    for order, (scene, api) in COPIED.items():
         copied = {"api": order, "context": _NATIVE}
-        yield Pair("q6.jsonl", "copying+store", copied, "truncate-logged+store", api, "I5")
+        yield Pair("q6.jsonl", "copying+store", copied, scene, api, "I5")
 
 
 #: What is compared.

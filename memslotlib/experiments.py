@@ -54,7 +54,7 @@ CONFORMANCE_SEED = 1979276
 REPEATS = 3
 COPIES, COPIED_PAGES = 20, 4096
 #: How high each of two vCPUs counts, and how often.
-INCREMENTS, COUNTS = 20_000_000, 10
+INCREMENTS, COUNTS = 30_000_000, 10
 
 #: What kvm_pvm interprets and other hosts may.
 INTERPRETED = (Context.REAL16, Context.PROT32, Context.LONG64)

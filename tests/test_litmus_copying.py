@@ -96,7 +96,7 @@ def test_trials_with_too_few_rounds_or_stores_say_nothing():
 @pytest.mark.needs_kvm
 @pytest.mark.parametrize("how", How)
 def test_this_host_shows_what_is_expected(how):
-    verdict, samples = litmus_copying.raced(how, Context.LONG64_CPL3, 10, 1024, "here")
+    verdict, samples = litmus_copying.raced(how, Context.LONG64_CPL3, 12, 2048, "here")
 
     assert verdict.word is CLAIM.expected(how.value).host
     assert sum(samples["unexplained"]) == 0

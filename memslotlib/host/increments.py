@@ -30,7 +30,7 @@ _MADE, _LIMIT = 0, 1
 #: How long the updater waits between two updates.
 UPDATE_S = 0.0003
 #: Updates that a run needs to say something.
-UPDATES_MIN = 10
+UPDATES_MIN = 5
 _REGION = (SLOT, 0, GPA, SIZE_BYTES, HVA)
 _DELETE = (SLOT, 0, 0, 0, 0)
 

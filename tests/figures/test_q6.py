@@ -103,7 +103,7 @@ def test_increments_list_what_is_missing_in_each_run():
     rows = {row[0]: row for row in texts(q6_host.increments(RECORDS).rows)}
 
     assert rows["delete and create, exits served"][2].startswith("SEEN")
-    assert rows["the same while vCPUs are paused"][6] == "0 of 40,000,000 a run"
+    assert rows["the same while vCPUs are paused"][6] == "0 of 60,000,000 a run"
 
 
 def test_without_records_everything_says_not_run():

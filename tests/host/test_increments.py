@@ -28,7 +28,7 @@ def test_a_run_says_something_when_there_were_enough_updates_or_none_are_needed(
     def says(updates, needs):
         return Run(4, 0, updates, 0, 1, needs).overlapped
 
-    assert [says(9, True), says(10, True), says(0, False)] == [False, True, True]
+    assert [says(4, True), says(5, True), says(0, False)] == [False, True, True]
     assert set(Run(4, 0, 1, 0, 1, True).row) == {
         "made",
         "lost",

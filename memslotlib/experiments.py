@@ -195,7 +195,7 @@ def _copies() -> Iterator[Experiment]:
             "trials": COPIES,
             "pages": COPIED_PAGES,
         }
-        quick = how in (How.GET_DELETE, How.TWO_SLOTS, How.PAUSE)
+        quick = how in (How.GET_DELETE, How.PAUSE)
         name = litmus_copying.NAME
         yield Experiment(name, given, "q6.jsonl", code, measure_copies, ("t6.7",), quick)
 
@@ -221,8 +221,8 @@ def _increments() -> Iterator[Experiment]:
             "increments": INCREMENTS,
             "runs": COUNTS,
         }
-        name = litmus_increments.NAME
-        yield Experiment(name, given, "q6.jsonl", code, measure_increments, ("t6.13",), True)
+        name, quick = litmus_increments.NAME, api in ("today", "pause", "unlocked")
+        yield Experiment(name, given, "q6.jsonl", code, measure_increments, ("t6.13",), quick)
 
 
 def measure_increments(parameters: Mapping[str, Any]) -> Measured:

@@ -66,9 +66,8 @@ SHOWN_IN = {Method.RENDEZVOUS: "t0.1", Method.OVERLAP: "t0.3", Method.HELD: "t0.
 
 def experiments() -> list[Experiment]:
     """Return every experiment, in the order in which they are recorded."""
-    q6 = [*_logs(), *_copies(), *_increments()]
-    shared = [*_races(), *_moves(), *_creates(), *_stores()]
-    return [*shared, *_standins(), *q6, _cases(), _conformance()]
+    stores = (*_stores(), *_standins(), *_logs(), *_copies(), *_increments())
+    return [*_races(), *_moves(), *_creates(), *stores, _cases(), _conformance()]
 
 
 def _races() -> Iterator[Experiment]:
@@ -196,7 +195,7 @@ def _copies() -> Iterator[Experiment]:
             "trials": COPIES,
             "pages": COPIED_PAGES,
         }
-        quick = how in (How.GET_DELETE, How.TWO_SLOTS, How.PAUSE)
+        quick = how in (How.GET_DELETE, How.PAUSE)
         name = litmus_copying.NAME
         yield Experiment(name, given, "q6.jsonl", code, measure_copies, ("t6.7",), quick)
 
@@ -222,8 +221,8 @@ def _increments() -> Iterator[Experiment]:
             "increments": INCREMENTS,
             "runs": COUNTS,
         }
-        name = litmus_increments.NAME
-        yield Experiment(name, given, "q6.jsonl", code, measure_increments, ("t6.13",), True)
+        name, quick = litmus_increments.NAME, api in ("today", "pause", "unlocked")
+        yield Experiment(name, given, "q6.jsonl", code, measure_increments, ("t6.13",), quick)
 
 
 def measure_increments(parameters: Mapping[str, Any]) -> Measured:

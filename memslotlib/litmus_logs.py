@@ -69,6 +69,10 @@ class Tracking(Enum):
         return self in (Tracking.RING_BETWEEN, Tracking.RING_LATE)
 
 
+#: The tests, by their names.
+TESTS = {one.value: one for one in Tracking}
+
+
 class Keeps(Enum):
     """What is asked; the value is the claim file's word for it.
 
@@ -299,11 +303,9 @@ def _pages(region: Region) -> range:
 
 def tracking_of(name: str) -> Tracking:
     """Return the litmus test of this name; UnknownSequenceError lists what there is."""
-    for one in Tracking:
-        if one.value == name:
-            return one
-    known = ", ".join(one.value for one in Tracking)
-    raise UnknownSequenceError(f"no litmus test {name!r}; there are {known}")
+    if name not in TESTS:
+        raise UnknownSequenceError(f"no litmus test {name!r}; there are {', '.join(TESTS)}")
+    return TESTS[name]
 
 
 def sequence(name: str) -> Sequence:

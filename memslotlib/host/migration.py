@@ -8,19 +8,15 @@ of its page's log to the return of the call that ended that log.
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ..copying import Copier, Event, How, Moment, Part, Place
-from ..errors import MemslotError
 from ..interface import Context
 from ..uapi import PAGE_SIZE
-from . import guest, stores
+from . import guest, standins, stores
 from .arena import WAIT_LIMIT_S, NoProgressError
 from .attended import Attended, attended
 from .backend import Backend
@@ -36,10 +32,6 @@ PAUSE = 100_000
 ROUND_S = 0.002
 #: Rounds that a trial needs to say something.
 ROUNDS_MIN = 3
-_POLL_S = 0.0005
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +111,10 @@ def _trial(how: How, context: Context, pages: int, backend: Backend | None) -> T
 class Stage:
     """A guest that stores, the VMM that copies, and the windows so far."""
 
-    def __init__(self, copier: Copier, running: Attended, words: memoryview) -> None:
-        self.copier, self.running, self.words = copier, running, words
+    def __init__(
+        self, copier: Copier, running: Attended, words: memoryview, switch: standins.Standin
+    ) -> None:
+        self.copier, self.running, self.words, self.switch = copier, running, words, switch
         self.windows: list[Window] = []
         self._fetched: dict[tuple[int, int], int] = {}
         self._rounds = self._around = self._inside = 0
@@ -182,8 +176,10 @@ class Stage:
                 self.running.pause()
             case Event.RESUME:
                 self.running.resume()
-            case Event.BLOCK | Event.UNBLOCK as event:
-                _permit(self.copier, writes=event is Event.UNBLOCK)
+            case Event.BLOCK:
+                self.switch.off()
+            case Event.UNBLOCK:
+                self.switch.on()
 
     def _fetch(self, moment: Moment) -> None:
         # The store that was begun last may land after the fetch.
@@ -209,8 +205,11 @@ def _stage(how: How, context: Context, pages: int, backend: Backend | None) -> I
     with KvmVm(backend=backend) as vm, ExitStack() as later:
         copier = Copier(vm, how, Place(GPA, HVA, pages))
         copier.start()
-        # Nothing stays blocked: what is blocked when the run is cut short would fault for ever.
-        later.callback(_permit, copier, writes=True)
+        region = (1, 0, GPA, copier.size_bytes, HVA)
+        switch = standins.standin(
+            standins.How.PROTECT_READ, vm, standins.Place(region, other_hva=0)
+        )
+        later.callback(switch.close)
         cpu = vm.guest()
         code, at = stores.program(pages), guest.LOOP - guest.BASE
         cpu.memory[at : at + len(code)] = code
@@ -219,14 +218,7 @@ def _stage(how: How, context: Context, pages: int, backend: Backend | None) -> I
         regs = stores.regs(copier.guest_gpa, PAUSE)
         running = later.enter_context(attended(cpu, regs, context))
         later.enter_context(apart(running.thread_id))
-        yield Stage(copier, running, words)
-
-
-def _permit(copier: Copier, *, writes: bool) -> None:
-    """Let the process, and so KVM, write the memory, or only read it."""
-    access = mmap.PROT_READ | (mmap.PROT_WRITE if writes else 0)
-    if _libc.mprotect(copier.place.hva, copier.size_bytes, access):
-        raise MemslotError(f"mprotect: {os.strerror(ctypes.get_errno())}")
+        yield Stage(copier, running, words, switch)
 
 
 def _key(moment: Moment) -> tuple[int, int]:

@@ -60,8 +60,8 @@ class Claim:
 
     ``litmus`` and ``keeps`` name the test and the property. A test of whole ioctls runs in the
     guest modes ``contexts``, by the ``path``, one of :data:`PATHS`, since hosts differ in which
-    modes they interpret. A scene of the model runs with each of the ``policies``. What is measured is
-    neither: ``litmus`` names the experiment, and ``trial`` says what it counts.
+    modes they interpret. A scene of the model runs with each of the ``policies``. What is measured
+    has neither: ``litmus`` names the experiment, and ``trial`` says what it counts.
     """
 
     id: str

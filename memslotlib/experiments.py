@@ -6,12 +6,14 @@ shows the newest one, marked when the code behind it has changed since. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 from . import litmus, litmus_standin_cost, litmus_standins, litmus_stores
+from .costs.plan import MEASUREMENTS, PLAN
+from .costs.rounds import medians
 from .errors import NotRunError
 from .evidence import Record
 from .experiment import Experiment, Measured
@@ -49,7 +51,8 @@ SHOWN_IN = {Method.RENDEZVOUS: "t0.1", Method.OVERLAP: "t0.3", Method.HELD: "t0.
 
 def experiments() -> list[Experiment]:
     """Return every experiment, in the order in which they are recorded."""
-    return [*_races(), *_moves(), *_creates(), *_stores(), *_standins(), _cases(), _conformance()]
+    kernel = [*_races(), *_moves(), *_creates(), *_stores(), *_standins(), *_costs()]
+    return [*kernel, _cases(), _conformance()]
 
 
 def _races() -> Iterator[Experiment]:
@@ -202,6 +205,30 @@ def recall_standin(record: Record) -> dict[litmus_standins.Check, Verdict]:
     """Return the verdicts that a record of a stand-in holds."""
     host, checks = host_label(record), record.result["checks"]
     return {litmus_standins.Check(name): sampled(one, host) for name, one in checks.items()}
+
+
+def _costs() -> Iterator[Experiment]:
+    """What an update costs. What is expected, and why, the claims say that name the experiment."""
+    for one in PLAN:
+        yield Experiment(one.name, one.parameters, "q2.jsonl", one.code, _measures(one.name))
+
+
+def _measures(name: str) -> Callable[[Mapping[str, Any]], Measured]:
+    return lambda given: measure_costs(name, given)
+
+
+def measure_costs(name: str, parameters: Mapping[str, Any]) -> Measured:
+    """Measure what an update costs on this host; NotRunError when it cannot be.
+
+    The result holds what the samples say of claims, or their medians where no claim asks.
+    """
+    from .host.describe import describe
+
+    measurement = MEASUREMENTS[name]
+    samples = measurement.measure(parameters)
+    found = measurement.found(parameters, samples, describe().label)
+    result = {f"{row}: {asked}": _counts(verdict) for (asked, row), verdict in found.items()}
+    return Measured(result or medians(samples), samples)
 
 
 def recall_checks(record: Record) -> dict[Check, Verdict]:

@@ -191,4 +191,3 @@ def _in_python(vm: KvmVm, regions: _Regions, calls: int) -> Turn:
         return {"ns": (perf_counter_ns() - begin) // calls}
 
     return turn
-

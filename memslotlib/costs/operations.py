@@ -7,7 +7,7 @@ looks at addresses alone until somebody accesses them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -120,13 +120,3 @@ def zaps_here() -> tuple[str, ...]:
 def pages(number: int) -> int:
     """Return the size of so many pages, in bytes."""
     return number * PAGE_SIZE
-
-
-def medians(samples: Mapping[str, Mapping[str, list[int]]]) -> dict[str, dict[str, int]]:
-    """Return the median of each contender's samples: what a record says in short."""
-    from .rounds import Spread
-
-    return {
-        name: {what: round(Spread.of(values).median) for what, values in taken.items()}
-        for name, taken in samples.items()
-    }

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..errors import MemslotError
 from ..verdict import Verdict, Word, chance_at_most
@@ -68,6 +69,18 @@ class Spread:
         return cls(len(values), low, median, high)
 
 
+def medians(samples: Samples) -> dict[str, dict[str, int]]:
+    """Return the median of each contender's samples: what a record says in short.
+
+    >>> medians({"a": {"ns": [1, 5, 2]}})
+    {'a': {'ns': 2}}
+    """
+    return {
+        name: {what: round(Spread.of(values).median) for what, values in taken.items()}
+        for name, taken in samples.items()
+    }
+
+
 def ratios(values: Sequence[float], base: Sequence[float]) -> list[float]:
     """Return each round's ratio of a contender to the one that it is held against.
 
@@ -88,10 +101,7 @@ def blocks(values: Sequence[float], count: int = BLOCKS) -> list[float]:
     """
     count = min(count, len(values))
     bounds = [len(values) * number // count for number in range(count + 1)] if count else []
-    return [
-        statistics.median(values[start:end])
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [statistics.median(values[start:end]) for start, end in pairwise(bounds)]
 
 
 def verdict(trials: Sequence[bool], calls: int, host: str, what: str = "blocks") -> Verdict:

@@ -234,7 +234,9 @@ def measure_neighbour(given: Mapping[str, Any]) -> Samples:
 
 
 def _window(made: Crew, window_ns: int, update: str, interval_ns: int) -> dict[str, int]:
-    steps = [region for _, region in made.neighbour.steps(UPDATES[update])] if update != NONE else []
+    steps = (
+        [region for _, region in made.neighbour.steps(UPDATES[update])] if update != NONE else []
+    )
     change = _changer(made.vm, steps)
     with made.running():
         (vcpu,) = made.vcpus
@@ -259,5 +261,3 @@ def _changer(vm: KvmVm, steps: Sequence[tuple[int, int, int, int, int]]) -> Call
             vm.set_user_memory_region(*region)
 
     return change
-
-

@@ -12,9 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..protocol.apis import APIS
-from ..protocol.apis.flags import update_flags
-from ..protocol.apis.move import move
-from ..protocol.apis.today import create, delete
 from ..protocol.program import Op
 from ..protocol.slots import Change, Slot
 from ..protocol.world import X86, Policy
@@ -53,7 +50,7 @@ _COUNTED: Mapping[str, tuple[str, ...]] = {
 def counted(ops: Iterable[Op]) -> Steps:
     """Count the steps of a program.
 
-    >>> counted(create(Slot("new", 0, 1)))
+    >>> counted(APIS["today"].build(Change((), (Slot("new", 0, 1),)), X86, None))
     Steps(swaps=1, waits=1, zaps_all=0, zaps=0, kicks=0, pauses=0)
     """
     found = Counter(op.step.__name__ for op in ops)
@@ -61,16 +58,19 @@ def counted(ops: Iterable[Op]) -> Steps:
 
 
 def of_operations(policy: Policy = X86) -> dict[str, Steps]:
-    """Return the steps of each ioctl of today, by its operation."""
+    """Return the steps of each ioctl of today, by its operation; none where nothing changes."""
     slot = Slot("slot", 0, 1)
-    programs: dict[str, tuple[Op, ...]] = {
-        NO_OP: (),
-        FLAGS: update_flags(slot, replace(slot, name="logged", log=True)),
-        MOVE: move(slot, replace(slot, name="moved", base_gfn=1), policy),
-        DELETE: delete(slot, policy),
-        CREATE: create(slot),
+    logged, moved = replace(slot, name="logged", log=True), Slot("moved", 1, 1, "A-1")
+    changes = {
+        FLAGS: ("flags", Change((slot,), (logged,))),
+        MOVE: ("move", Change((slot,), (moved,))),
+        DELETE: ("today", Change((slot,), ())),
+        CREATE: ("today", Change((), (slot,))),
     }
-    return {operation: counted(ops) for operation, ops in programs.items()}
+    found = {NO_OP: counted(())}
+    for operation, (key, change) in changes.items():
+        found[operation] = counted(APIS[key].build(change, policy, None))
+    return found
 
 
 def of_apis(change: Change, policy: Policy = X86) -> dict[str, Steps | str]:

@@ -181,3 +181,30 @@ def test_the_cases_experiment_finds_no_difference():
 
     assert measured.result["differ"] == []
     assert measured.result["run"] == len(measured.samples["answers"]) > 300
+
+
+@pytest.mark.needs_kvm
+def test_what_an_update_costs_is_recorded_with_what_it_says_of_claims(tmp_path):
+    try:
+        measured = experiments.measure_costs("cost-waits", {"rounds": 2})
+    except NotRunError as error:
+        pytest.skip(str(error))
+
+    assert measured.result["delete: waits twice"]["word"] == "SEEN"
+    assert measured.result["no-op: waits"] == {
+        "word": "NOT SEEN",
+        "hits": 0,
+        "trials": 2,
+        "opportunities": 2,
+    }
+    made = Experiment("x", {}, "x.jsonl", ("memslotlib.verdict",), lambda _: measured)
+    made.record(tmp_path)
+    (record,) = evidence.read(tmp_path / "x.jsonl")
+    assert record.samples["delete"]["waits"] == [2, 2]
+
+
+@pytest.mark.needs_kvm
+def test_a_measurement_that_no_claim_asks_is_recorded_by_its_medians():
+    measured = experiments.measure_costs("cost-harness", {"calls": 4, "rounds": 3})
+
+    assert measured.result["no-op fcntl"]["ns"] in measured.samples["no-op fcntl"]["ns"]

@@ -16,6 +16,7 @@ from .rounds import blocks, ratios, verdict
 #: What is looked for, as claims call it.
 WAITS, WAITS_TWICE = "waits", "waits twice"
 FAULTS = "faults in again"
+LEAVES = "leaves the guest"
 GROWS_BY_SLOTS, GROWS_BY_SIZE = "grows with the number of slots", "grows with the slot's size"
 SLOWED = "takes longer while a vCPU runs"
 DOUBLED = "pausing doubles the update"
@@ -34,6 +35,8 @@ LOSES_RATIO = 0.9
 PAGES_PER_FAULT = 16
 
 Samples = Mapping[str, Mapping[str, Sequence[int]]]
+#: How a row says that it is of a VM whose slots take only their own translations along.
+_OWN = "-own"
 _Given = Mapping[str, Any]
 _Found = tuple[Sequence[bool], int]
 
@@ -78,14 +81,23 @@ def _waits(times: int) -> Callable[[str, _Given, Samples], _Found]:
 
 
 def _faults(row: str, given: _Given, samples: Samples) -> _Found:
-    operation, _, own = row.partition("-")
-    taken = samples[f"{operation} {own or 'all'}"]
+    taken = _of_vcpu(row, samples)
     again = given["pages"] / PAGES_PER_FAULT
     # Whoever did not go round its pages could not fault: such a trial says nothing.
     trials = zip(taken["faults"], taken["loads"], strict=True)
     return [faults >= again for faults, loads in trials if loads >= given["pages"]], sum(
         taken["loads"]
     )
+
+
+def _leaves(row: str, given: _Given, samples: Samples) -> _Found:
+    # By blocks: a tick of the host's clock makes a vCPU leave now and then, whatever is updated.
+    return _over(_of_vcpu(row, samples)["exits"], 1)
+
+
+def _of_vcpu(row: str, samples: Samples) -> Mapping[str, Sequence[int]]:
+    operation = row.removesuffix(_OWN)
+    return samples[f"{operation} {'all' if operation == row else 'own'}"]
 
 
 def _by_slots(row: str, given: _Given, samples: Samples) -> _Found:
@@ -121,6 +133,7 @@ _ASKED: Mapping[str, Callable[[str, _Given, Samples], _Found]] = {
     WAITS: _waits(1),
     WAITS_TWICE: _waits(2),
     FAULTS: _faults,
+    LEAVES: _leaves,
     GROWS_BY_SLOTS: _by_slots,
     GROWS_BY_SIZE: _by_size,
     SLOWED: _slowed,

@@ -73,10 +73,13 @@ PLAN = (
     ),
     Measurement(
         "cost-refaults",
-        {"pages": 512, "rounds": 50},
+        {"pages": 512, "rounds": 100},
         "running",
         "measure_refaults",
-        asks={claimed.FAULTS: (*_ALL_FIVE, "delete-own", "move-own")},
+        asks={
+            claimed.FAULTS: (*_ALL_FIVE, "delete-own", "move-own"),
+            claimed.LEAVES: ("create", "flags", "delete-own", "move-own", "no-op"),
+        },
     ),
     Measurement(
         "cost-slots-newest",

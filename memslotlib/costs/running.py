@@ -22,7 +22,6 @@ from ..host.counters import EXITS, FIXED, Counters
 from ..host.pausing import Pausable, by_itself, pause, paused_guests, resume
 from ..host.striding import Count, program, regs
 from ..interface import Context
-from ..uapi import PAGE_SIZE
 from .operations import NO_OP, OPERATIONS, Place, a_vm, cycle, pages, zaps_here
 from .rounds import Samples, Turn, by_turns
 
@@ -134,11 +133,16 @@ def measure_vcpus(given: Mapping[str, Any]) -> Samples:
 
 
 def _cycle_beside(made: Crew, *, is_running: bool) -> dict[str, int]:
-    if not is_running:
-        return cycle(made.vm, made.neighbour)
+    # They have run in either case, so that what is measured begins alike.
     with made.running():
+        if not is_running:
+            pause(made.vcpus)
         before = made.loads()
-        return {**cycle(made.vm, made.neighbour), "loads": made.loads() - before}
+        taken = cycle(made.vm, made.neighbour)
+        loads = made.loads() - before
+        if not is_running:
+            resume(made.vcpus)
+    return {**taken, "loads": loads}
 
 
 def measure_pause(given: Mapping[str, Any]) -> Samples:
@@ -234,10 +238,8 @@ def measure_neighbour(given: Mapping[str, Any]) -> Samples:
 
 
 def _window(made: Crew, window_ns: int, update: str, interval_ns: int) -> dict[str, int]:
-    steps = (
-        [region for _, region in made.neighbour.steps(UPDATES[update])] if update != NONE else []
-    )
-    change = _changer(made.vm, steps)
+    steps = () if update == NONE else made.neighbour.steps(UPDATES[update])
+    change = _changer(made.vm, [region for _, region in steps])
     with made.running():
         (vcpu,) = made.vcpus
         counted, loads, ran = made.counted(), made.loads(), vcpu.cpu_seconds

@@ -53,9 +53,8 @@ class Readers:
 def measure_waits(given: Mapping[str, Any]) -> Samples:
     """Count the waits of each operation, ``rounds`` times.
 
-    Raises NotRunError without a usable KVM or userfaultfd, or where the kernel does not tell in what
-    a thread sleeps; ``arena.NoProgressError`` when a reader
-    or an ioctl does not get on in time.
+    Raises NotRunError without a usable KVM or userfaultfd, or where the kernel does not tell in
+    what a thread sleeps; ``arena.NoProgressError`` when a reader or an ioctl does not get on.
     """
     if not tells_where_threads_sleep():
         raise NotRunError("/proc/self/task/*/wchan: this kernel does not tell where threads sleep")

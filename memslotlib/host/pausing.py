@@ -29,6 +29,8 @@ class Pausable(Runner):
     def __init__(self, *given: object) -> None:
         super().__init__(*given)  # type: ignore[arg-type]
         self._wanted = False
+        #: Whether it was waited for since it was asked, and has not been let go.
+        self.is_paused = False
         self._is_out, self._may_go = threading.Semaphore(0), threading.Semaphore(0)
         #: When the vCPU came out and went in again, by CLOCK_MONOTONIC; of the last pause.
         self._out_ns = self._in_ns = 0
@@ -59,10 +61,11 @@ class Pausable(Runner):
         """
         if not self._is_out.acquire(timeout=STOP_LIMIT_S):
             raise MemslotError(f"the vCPU did not pause in {STOP_LIMIT_S:g} s: {self.ended}")
+        self.is_paused = True
 
     def go_on(self) -> None:
         """Let the vCPU run again; only after :meth:`await_out`."""
-        self._wanted = False
+        self._wanted = self.is_paused = False
         self._cpu.vcpu.kvm_run[RUN_IMMEDIATE_EXIT] = 0
         self._tell_to_go()
         self._may_go.release()
@@ -139,15 +142,16 @@ def by_itself(others: Sequence[Pausable]) -> Iterator[int]:
 
 
 def pause(running: Sequence[Pausable]) -> None:
-    """Kick every vCPU, then wait until all of them are out."""
-    for one in running:
+    """Kick every vCPU that is not paused yet, then wait until all of them are out."""
+    asked = [one for one in running if not one.is_paused]
+    for one in asked:
         one.ask()
-    for one in running:
+    for one in asked:
         one.await_out()
 
 
 def resume(running: Sequence[Pausable]) -> None:
-    """Let every vCPU run again."""
+    """Let every vCPU run again; all of them are paused."""
     for one in running:
         one.go_on()
 

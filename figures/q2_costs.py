@@ -36,6 +36,7 @@ ABSOLUTE = "absolute time on VMX or SVM"
 #: What the harness may take of the loop in C, for updates through the compiled module.
 BOUNDED, OF_C_MAX = ("delete, create", "cffi"), 1.06
 _UNRECORDED = "**In one line: NOT RUN.** Nothing is recorded yet; `make evidence` records it."
+_NOTHING = "NOT RUN: nothing is recorded yet."
 _COLUMNS = ("swaps", "waits", "zaps_all", "kicks", "pauses")
 _HEADS = ("Swaps", "Waits", "Zaps of all", "Interrupts", "Pauses")
 
@@ -100,7 +101,7 @@ def harness(records: Records | None = None) -> Table | Said:
     """Return what the harness adds to an ioctl, against the same calls in one C loop."""
     found = recorded() if records is None else records
     if "cost-harness" not in found:
-        return Said(_UNRECORDED)
+        return Said(_NOTHING)
     samples = found["cost-harness"].record.samples
     rows = []
     for name, taken in samples.items():
@@ -127,7 +128,7 @@ def pauses(records: Records | None = None) -> Table | Said:
     """Return what a paused update takes, in parts, and how long a vCPU is out, of the plain one."""
     rows = by_pause(records)
     if not rows:
-        return Said(_UNRECORDED)
+        return Said(_NOTHING)
     return Table(
         ("vCPUs", "Which", "", "Of the plain update", "Quartiles", "Rounds", "Here"),
         [
@@ -149,7 +150,7 @@ def losses(records: Records | None = None) -> Table | Said:
     """Return what one update costs a vCPU that uses another slot."""
     rows = [row for row in by_neighbour(records) if row["update"] != "no-op"]
     if not rows:
-        return Said(_UNRECORDED)
+        return Said(_NOTHING)
     return Table(
         ("Update", "Every", "vCPU uses", "", "Accesses left", "Faults", "vCPU's time lost"),
         [

@@ -22,6 +22,8 @@ _TIPS = {
     "n": "rounds",
     "us": "median here, in us",
     "lost_us": "vCPU's time an update, in us",
+    "lost_low_us": "its lower quartile",
+    "lost_high_us": "its upper quartile",
     "faults": "faults an update",
 }
 #: Vega's expression for a size in MiB.

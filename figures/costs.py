@@ -204,7 +204,9 @@ def by_neighbour(records: Records | None = None) -> list[Row]:
             ]
             columns = {"update": update, "every_us": int(interval), "pages": int(pages)}
             faults = sum(taken["faults"]) / sum(taken["updates"])
-            told = {"zap": f"zaps {zap}", "lost_us": Spread.of(lost).median, "faults": faults}
+            cost = Spread.of(lost)
+            told = {"zap": f"zaps {zap}", "lost_us": cost.median, "faults": faults}
+            told |= {"lost_low_us": cost.low, "lost_high_us": cost.high}
             rows.append({**columns, **told, **spread(rates)})
     return rows
 

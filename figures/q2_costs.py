@@ -161,7 +161,8 @@ def losses(records: Records | None = None) -> Table | Said:
                 row["zap"],
                 f"{row['ratio']:.1%} ({row['low']:.1%} to {row['high']:.1%})",
                 f"{row['faults']:.1f}",
-                f"{row['lost_us']:,.1f} us",
+                f"{row['lost_us']:,.0f} us"
+                f" ({row['lost_low_us']:,.0f} to {row['lost_high_us']:,.0f})",
             )
             for row in rows
         ],

@@ -92,11 +92,13 @@ def timed(vm: KvmVm, region: Region) -> int:
 
 
 def cycle(vm: KvmVm, place: Place) -> dict[str, int]:
-    """Make a place's cycle; return how long each ioctl took.
+    """Make a place's cycle twice; return how long each ioctl of the second one took.
 
-    What is measured first finds the caches as others have left them: that is a call for nothing.
+    The first finds the caches as another contender has left them, and translations to zap that a
+    vCPU has made since.
     """
-    vm.set_user_memory_region(*place.rest)
+    for _, region in place.cycle:
+        vm.set_user_memory_region(*region)
     return {name: timed(vm, region) for name, region in place.cycle}
 
 

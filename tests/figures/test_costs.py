@@ -174,7 +174,7 @@ def test_without_records_there_is_no_chart_but_a_word(name):
 def test_a_source_tells_rounds_host_and_command_and_that_times_are_of_no_other_host(records):
     said = str(costs.source("cost-size", records))
 
-    assert "100 rounds" in said
+    assert "60 rounds" in said
     assert "UNDETERMINED, for Linux 6.12.1, kvm_pvm (out-of-tree) is neither VMX nor SVM" in said
     assert "`memslots evidence record --only cost-size`" in said
     assert "NOT RUN" in str(costs.source("cost-size", {}))

@@ -15,7 +15,7 @@ from .records import Shown, shown, source_line
 
 FILE = "q2.jsonl"
 #: What runs one measurement again.
-AGAIN = "memslots evidence record --only {name}"
+AGAIN = "memslots evidence record {name}"
 _VMX_OR_SVM = ("kvm_intel", "kvm_amd")
 Row = dict[str, Any]
 Records = Mapping[str, Shown]

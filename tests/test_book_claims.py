@@ -5,6 +5,7 @@ import pytest
 from memslotlib import experiments, litmus, litmus_standins, recheck
 from memslotlib.abi import SimVm
 from memslotlib.claims import load
+from memslotlib.costs.plan import MEASUREMENTS
 from memslotlib.evidence import DATA, newest, read
 from memslotlib.interface import Access, Context
 from memslotlib.litmus import BoundaryRunner, Property
@@ -23,6 +24,8 @@ CELLS = [
 ]
 #: What only a host is asked.
 ASKED = [claim for claim in CLAIMS.values() if claim.litmus == litmus_standins.NAME]
+#: What claims about the traces of real VMMs name.
+TRACES = "vmm-traces"
 MODELLED = [claim for claim in CLAIMS.values() if claim.is_modelled]
 
 
@@ -63,7 +66,7 @@ def test_what_is_recorded_of_the_model_is_what_the_claims_expect():
 
 
 def test_every_claim_names_a_test_that_somebody_answers():
-    known = {*litmus.TESTS, *ALL_SCENES, litmus_standins.NAME}
+    known = {*litmus.TESTS, *ALL_SCENES, litmus_standins.NAME, *MEASUREMENTS, TRACES}
     assert {claim.litmus for claim in CLAIMS.values()} <= known
 
 

@@ -1,7 +1,7 @@
 """Which measurements there are, with which parameters: what ``make evidence`` runs and records.
 
-All of them together take two to four minutes. Reading what they found needs no host, so what measures
-is imported when it is asked to.
+All of them together take two to four minutes. Reading what they found needs no host, so what
+measures is imported when it is asked to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _PACKAGE = __package__
 class Measurement:
     """One experiment: its name, its parameters, and the function of this package that runs it.
 
-    ``asks`` are the properties of claims that its samples answer, each with the claims' rows.
+    ``asks`` are the properties of claims that its samples answer, each with the claims' rows;
+    ``shows`` the figures and tables of the book that it is behind. A ``quick`` one is also run when
+    there is little time.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Measurement:
     module: str
     function: str
     asks: Mapping[str, tuple[str, ...]]
+    shows: tuple[str, ...]
+    quick: bool = False
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -63,13 +67,23 @@ _SLOTS = {"counts": [1, 100, 1000, 10_000, 32_000], "rounds": 200}
 _VCPUS = [1, 2, 4, 8]
 
 PLAN = (
-    Measurement("cost-harness", {"calls": 100, "rounds": 200}, "alone", "measure_harness", asks={}),
+    Measurement(
+        "cost-harness",
+        {"calls": 100, "rounds": 200},
+        "alone",
+        "measure_harness",
+        asks={},
+        shows=("t2.17",),
+        quick=True,
+    ),
     Measurement(
         "cost-waits",
         {"rounds": 20},
         "waits",
         "measure_waits",
         asks={claimed.WAITS: _ALL_FIVE, claimed.WAITS_TWICE: _ALL_FIVE},
+        shows=("t2.11",),
+        quick=True,
     ),
     Measurement(
         "cost-refaults",
@@ -80,6 +94,8 @@ PLAN = (
             claimed.FAULTS: (*_ALL_FIVE, "delete-own", "move-own"),
             claimed.LEAVES: ("create", "flags", "delete-own", "move-own", "no-op"),
         },
+        shows=("t2.11",),
+        quick=True,
     ),
     Measurement(
         "cost-slots-newest",
@@ -87,6 +103,7 @@ PLAN = (
         "alone",
         "measure_slots",
         asks={claimed.GROWS_BY_SLOTS: _ALL_FIVE},
+        shows=("f2.11",),
     ),
     Measurement(
         "cost-slots-oldest",
@@ -94,6 +111,7 @@ PLAN = (
         "alone",
         "measure_slots",
         asks={claimed.GROWS_BY_SLOTS: ("delete", "move", "flags", "no-op")},
+        shows=("f2.11",),
     ),
     Measurement(
         "cost-size",
@@ -101,6 +119,7 @@ PLAN = (
         "alone",
         "measure_size",
         asks={claimed.GROWS_BY_SIZE: _ALL_FIVE},
+        shows=("f2.12",),
     ),
     Measurement(
         "cost-wholesale",
@@ -108,6 +127,7 @@ PLAN = (
         "alone",
         "measure_wholesale",
         asks={claimed.WHOLESALE: tuple(f"{n} slots" for n in (4, 16, 64, 256, 1024))},
+        shows=("f2.16",),
     ),
     Measurement(
         "cost-vcpus",
@@ -115,6 +135,7 @@ PLAN = (
         "running",
         "measure_vcpus",
         asks={claimed.SLOWED: ("delete", "move", "no-op")},
+        shows=("f2.13", "t2.15", "t2.16"),
     ),
     Measurement(
         "cost-pause",
@@ -122,6 +143,7 @@ PLAN = (
         "running",
         "measure_pause",
         asks={claimed.DOUBLED: ("pause",)},
+        shows=("f2.14", "t2.13"),
     ),
     Measurement(
         "cost-neighbour",
@@ -129,6 +151,7 @@ PLAN = (
         "running",
         "measure_neighbour",
         asks={claimed.LOSES: ("delete-create", "move", "flags", "no-op")},
+        shows=("f2.15", "t2.14", "t2.16"),
     ),
 )
 #: By the name that records and claims use.

@@ -176,7 +176,7 @@ def test_a_source_tells_rounds_host_and_command_and_that_times_are_of_no_other_h
 
     assert "60 rounds" in said
     assert "UNDETERMINED, for Linux 6.12.1, kvm_pvm (out-of-tree) is neither VMX nor SVM" in said
-    assert "`memslots evidence record --only cost-size`" in said
+    assert "`memslots evidence record cost-size`" in said
     assert "NOT RUN" in str(costs.source("cost-size", {}))
 
 

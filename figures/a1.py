@@ -10,8 +10,9 @@ from memslotlib.abi.rule import Rule
 from memslotlib.abi.rules import RULES, rule
 from memslotlib.conformance.cases import Refused
 from memslotlib.conformance.table import CASES, run_cases
+from memslotlib.conformance_experiments import measure_cases
 from memslotlib.errors import NotRunError
-from memslotlib.experiments import host_label, measure_cases
+from memslotlib.experiments import host_label
 from memslotlib.host.describe import describe
 from memslotlib.views.prose import Said, say
 from memslotlib.views.tables import Cell, Table

@@ -14,6 +14,7 @@ from typing import Any
 from . import claims, evidence, litmus
 from .agreement import PAIRS
 from .claims import Claim
+from .costs.plan import MEASUREMENTS
 from .experiment import HOST, NOT_RUN
 from .experiments import experiments
 from .litmus_host import Method
@@ -101,6 +102,11 @@ def asks_a_kernel(experiment: str) -> bool:
 
 def _cells(claim: Claim, experiment: str, parameters: Mapping[str, Any]) -> Iterator[Bearing]:
     """Yield the cells of a claim that an experiment would bear on, if the claim has them."""
+    if claim.is_measured:
+        if experiment == claim.litmus and experiment in MEASUREMENTS:
+            for row in MEASUREMENTS[experiment].asks.get(claim.keeps, ()):
+                yield Bearing(claim.id, row, claim.path, f"{row}: {claim.keeps}")
+        return
     if not claim.is_modelled:
         asked = (experiment, parameters.get("property"))
         in_context = parameters.get("context") in claim.contexts

@@ -68,7 +68,8 @@ class Claim:
 
     ``litmus`` and ``keeps`` name the test and the property. A test of whole ioctls runs in the
     guest modes ``contexts``, by the ``path``, one of :data:`PATHS`, since hosts differ in which
-    modes they interpret. A scene of the model runs with each of the ``policies``.
+    modes they interpret. A scene of the model runs with each of the ``policies``. What is measured
+    has neither: ``litmus`` names the experiment, and ``trial`` says what it counts.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Claim:
     keeps: str
     contexts: tuple[str, ...]
     policies: tuple[str, ...]
+    trial: str
     path: str
     bound: str
     expect: tuple[Expectation, ...]
@@ -90,6 +92,11 @@ class Claim:
     def is_modelled(self) -> bool:
         """Whether the model of interleavings decides it, and not the simulator of whole ioctls."""
         return bool(self.policies)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether measurements of a host decide it, of which no model knows anything."""
+        return bool(self.trial)
 
     @property
     def anchor(self) -> str:
@@ -155,8 +162,10 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
         if not table.get(key):
             raise ClaimError(f"{where}: lacks {key}")
     contexts, policies = tuple(table.get("contexts", ())), tuple(table.get("policies", ()))
-    if bool(contexts) == bool(policies):
-        raise ClaimError(f"{where}: has either contexts, of a guest, or policies, of a kernel")
+    trial = table.get("trial", "")
+    if sum(map(bool, (contexts, policies, trial))) != 1:
+        kinds = "contexts, of a guest, policies, of a kernel, or trial, of a measurement"
+        raise ClaimError(f"{where}: has one of {kinds}")
     return Claim(
         id=identity,
         title=table["title"],
@@ -166,6 +175,7 @@ def _claim(table: Mapping[str, Any], name: str) -> Claim:
         keeps=table["property"],
         contexts=contexts,
         policies=policies,
+        trial=trial,
         path=_path(table.get("path", PATHS[0]), where),
         bound=table["bound"],
         expect=tuple(

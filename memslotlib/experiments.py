@@ -6,7 +6,7 @@ shows the newest one, marked when the code behind it has changed since. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, astuple
 from itertools import product
 from typing import Any
@@ -21,7 +21,10 @@ from . import (
     litmus_stores,
 )
 from .claims import load
+from .conformance_experiments import cases, conformance
 from .copying import How
+from .costs.plan import MEASUREMENTS, PLAN
+from .costs.rounds import medians
 from .errors import NotRunError
 from .evidence import Record
 from .experiment import Experiment, Measured
@@ -47,8 +50,6 @@ HOLDS = 20
 #: 95 %; under other accesses, where less is looked for; and that it is timed, by pages.
 SWITCHES = {Access.STORE: 100, Access.LOAD: 40, Access.FETCH: 40}
 TIMED = dict(zip(litmus_standin_cost.PAGES, (200, 60), strict=True))
-CONFORMANCE_CALLS = 100_000
-CONFORMANCE_SEED = 1979276
 
 #: How often each sequence of calls is made; and a VMM copies so many pages, so many times.
 REPEATS = 3
@@ -67,7 +68,7 @@ SHOWN_IN = {Method.RENDEZVOUS: "t0.1", Method.OVERLAP: "t0.3", Method.HELD: "t0.
 def experiments() -> list[Experiment]:
     """Return every experiment, in the order in which they are recorded."""
     stores = (*_stores(), *_standins(), *_logs(), *_copies(), *_increments())
-    return [*_races(), *_moves(), *_creates(), *stores, _cases(), _conformance()]
+    return [*_races(), *_moves(), *_creates(), *stores, *_costs(), cases(), conformance()]
 
 
 def _races() -> Iterator[Experiment]:
@@ -321,6 +322,36 @@ def recall_standin(record: Record) -> dict[litmus_standins.Check, Verdict]:
     return {litmus_standins.Check(name): sampled(one, host) for name, one in checks.items()}
 
 
+def _costs() -> Iterator[Experiment]:
+    """What an update costs. What is expected, and why, the claims say that name the experiment."""
+    for one in PLAN:
+        measure = _measures(one.name)
+        given = (one.name, one.parameters, "q2.jsonl", one.code, measure)
+        yield Experiment(*given, shows=one.shows, quick=one.quick)
+
+
+def _measures(name: str) -> Callable[[Mapping[str, Any]], Measured]:
+    return lambda given: measure_costs(name, given)
+
+
+def measure_costs(name: str, parameters: Mapping[str, Any]) -> Measured:
+    """Measure what an update costs on this host; NotRunError when it cannot be.
+
+    The result holds what the samples say of claims, or their medians where no claim asks.
+    """
+    from .host.describe import describe
+
+    measurement = MEASUREMENTS[name]
+    samples = measurement.measure(parameters)
+    found = measurement.found(parameters, samples, describe().label)
+    if not found:
+        taken = medians(samples).items()
+        short = {f"{name}: {what}": ns for name, said in taken for what, ns in said.items()}
+        return Measured(short, samples)
+    result = {f"{row}: {asked}": _counts(verdict) for (asked, row), verdict in found.items()}
+    return Measured(result, samples)
+
+
 def recall_checks(record: Record) -> dict[Check, Verdict]:
     """Return the verdicts that a record of ``litmus_stores`` holds."""
     host = host_label(record)
@@ -420,68 +451,3 @@ def host_label(record: Record) -> str:
     host = record.provenance.host
     tree = " (out-of-tree)" if host["out_of_tree"] else ""
     return f"Linux {host['kernel']}, {host['module'] or 'no KVM module'}{tree}"
-
-
-def _cases() -> Experiment:
-    code = (
-        "memslotlib.conformance.table",
-        "memslotlib.conformance.hostpolicy",
-        "memslotlib.host.vm",
-    )
-    return Experiment("cases", {}, "conformance.jsonl", code, measure_cases, ("a1.s1",), True)
-
-
-def measure_cases(parameters: Mapping[str, Any]) -> Measured:
-    """Run the table of cases on this host's kernel; NotRunError when there is none."""
-    from .conformance.hostpolicy import this_host
-    from .conformance.table import run_cases
-    from .host import KvmVm, require
-
-    require()
-    rows = list(run_cases(KvmVm, this_host().policy))
-    answers = {row.case.name: str(row.answer) for row in rows if row.answer is not None}
-    differ = [row.case.name for row in rows if not row.agrees]
-    return Measured(
-        {"cases": len(rows), "run": len(answers), "differ": differ}, {"answers": answers}
-    )
-
-
-def _conformance() -> Experiment:
-    parameters = {"calls": CONFORMANCE_CALLS, "seed": CONFORMANCE_SEED}
-    code = (
-        "memslotlib.conformance.generate",
-        "memslotlib.conformance.hostpolicy",
-        "memslotlib.abi.vm",
-        "memslotlib.host.vm",
-    )
-    return Experiment(
-        "conformance",
-        parameters,
-        "conformance.jsonl",
-        code,
-        measure_conformance,
-        shows=("a1.s4",),
-        quick=True,
-    )
-
-
-def measure_conformance(parameters: Mapping[str, Any]) -> Measured:
-    """Ask the simulator and this host's kernel the same random calls.
-
-    Raises MismatchError at the first difference: there is no record of a run that found one.
-    """
-    from .conformance.generate import random_run
-    from .conformance.hostpolicy import this_host
-    from .host import KvmVm, require
-
-    require()
-    host = this_host()
-    coverage = random_run(
-        host.simulator,
-        KvmVm,
-        parameters["calls"],
-        parameters["seed"],
-        guest_memfd=host.policy.guest_memfd,
-    )
-    calls = coverage.pop("calls")
-    return Measured({"calls": calls, "mismatches": 0}, {"coverage": dict(sorted(coverage.items()))})

@@ -32,6 +32,15 @@ def test_it_bears_on_claims_of_the_model_that_it_is_held_against():
     assert Bearing("Q5.5", "today", "emulator", "I3b") in bearings("hva-flip+store", emulated)
 
 
+def test_a_measurement_bears_on_each_row_of_the_claims_that_it_answers():
+    found = bearings("cost-waits", {"rounds": 20})
+
+    assert Bearing("Q2.7", "delete", "any", "delete: waits twice") in found
+    assert {one.claim for one in found} == {"Q2.6", "Q2.7"}
+    # What only another host settles.
+    assert {one.claim for one in bearings("cost-vcpus", {})} == {"Q2.12"}
+
+
 def test_nothing_bears_on_what_no_host_has():
     claim = about._registry()["Q4.2"]
     assert claim.expected("today").host.value == "DOES NOT APPLY"

@@ -12,6 +12,7 @@ from memslotlib import (
     recheck,
 )
 from memslotlib.claims import load
+from memslotlib.costs.plan import MEASUREMENTS
 from memslotlib.evidence import DATA, newest, read
 from memslotlib.interface import Access, Context
 from memslotlib.litmus_model import ALL_SCENES, scene
@@ -29,6 +30,8 @@ CELLS = [
 ]
 #: What only a host is asked.
 ASKED = [claim for claim in CLAIMS.values() if claim.litmus == litmus_standins.NAME]
+#: What claims about the traces of real VMMs name.
+TRACES = "vmm-traces"
 MODELLED = [claim for claim in CLAIMS.values() if claim.is_modelled]
 
 
@@ -67,7 +70,7 @@ def test_what_is_recorded_of_the_model_is_what_the_claims_expect():
 
 
 def test_every_claim_names_a_test_that_somebody_answers():
-    known = {*litmus.TESTS, *litmus_logs.TESTS, *ALL_SCENES}
+    known = {*litmus.TESTS, *litmus_logs.TESTS, *ALL_SCENES, *MEASUREMENTS, TRACES}
     known |= {litmus_copying.NAME, litmus_increments.NAME, litmus_standins.NAME}
     assert {claim.litmus for claim in CLAIMS.values()} <= known
 

@@ -123,14 +123,21 @@ def test_a_row_may_speak_for_several_apis():
     assert claim.expected("today").reason == claim.expected("pause").reason
 
 
-def test_a_claim_is_of_a_guest_or_of_the_model_and_not_of_both():
+def test_a_claim_is_of_a_guest_or_of_the_model_or_of_a_measurement():
     modelled = GOOD.replace('contexts = ["long64-cpl3"]', 'policies = ["x86"]')
     (claim,) = load_text(modelled, "q5.toml")
     assert claim.is_modelled
+    assert not claim.is_measured
     assert claim.policies == ("x86",)
 
+    (claim,) = load_text(GOOD.replace('contexts = ["long64-cpl3"]', 'trial = "a round"'), "q5.toml")
+    assert claim.is_measured
+    assert not claim.is_modelled
+    assert claim.trial == "a round"
+
+    measured = GOOD.replace("bound =", 'trial = "a round"\nbound =')
     both = GOOD.replace("bound =", 'policies = ["x86"]\nbound =')
     neither = GOOD.replace('contexts = ["long64-cpl3"]\n', "")
-    for text in (both, neither):
-        with pytest.raises(ClaimError, match=r"q5.toml: Q5.2: has either contexts, .* or policies"):
+    for text in (both, measured, neither):
+        with pytest.raises(ClaimError, match=r"q5.toml: Q5.2: has one of contexts, .* or trial"):
             load_text(text, "q5.toml")

@@ -121,3 +121,11 @@ def test_a_claim_that_only_a_host_is_asked_is_not_run_by_any_model():
         one.api,
         one.api,
     ]
+
+
+def test_no_model_is_asked_about_a_measurement():
+    registry = load(ROOT / "book" / "claims")
+    measured = [claim for claim in registry.values() if claim.is_measured]
+
+    assert measured
+    assert [cell for claim in measured for cell in recheck.check(claim)] == []

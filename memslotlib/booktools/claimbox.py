@@ -84,7 +84,7 @@ def _said_of(one: Expectation) -> tuple[Word, Word, str]:
 
 def _facts(claim: Claim) -> nodes.Element:
     facts = {
-        "Litmus test": nodes.literal("", claim.litmus),
+        ("Experiment" if claim.is_measured else "Litmus test"): nodes.literal("", claim.litmus),
         **_where(claim),
         "Bound": nodes.Text(claim.bound),
         "Does not show": nodes.Text(" ".join(claim.limits)),
@@ -100,6 +100,8 @@ def _where(claim: Claim) -> dict[str, nodes.Text]:
     if claim.is_modelled:
         asked = f"{claim.keeps}, on {', '.join(claim.policies)}"
         return {"Property": nodes.Text(asked)}
+    if claim.is_measured:
+        return {"Looked for": nodes.Text(claim.keeps), "A trial": nodes.Text(claim.trial)}
     return {"Guest": nodes.Text(", ".join(claim.contexts) + _by(claim.path))}
 
 

@@ -161,3 +161,16 @@ def test_a_claim_of_the_model_names_property_and_policies() -> None:
 
     assert "served, on arm64" in box.astext()
     assert "Guest" not in box.astext()
+
+
+def test_a_claim_of_a_measurement_names_what_is_looked_for_and_what_a_trial_is() -> None:
+    text = CLAIM.replace("Q9.1", "Q7.1").replace('contexts = ["real16"]', 'trial = "one round"')
+    (claim,) = load_text(text, "q7.toml")
+    box = _box()
+
+    claimbox.fill(box, {claim.id: claim}, "q7")
+
+    facts = [field.astext() for field in box.findall(nodes.field)]
+    assert "Experiment\n\ndelete-create+fetch" in facts
+    assert "Looked for\n\nserved" in facts
+    assert "A trial\n\none round" in facts

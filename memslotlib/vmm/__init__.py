@@ -1,0 +1,1 @@
+"""Traces of memslot updates that real VMMs made on a real ``/dev/kvm``."""

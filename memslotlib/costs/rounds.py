@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..errors import MemslotError
+from ..errors import MemslotError, NotRunError
 from ..verdict import Verdict, Word, chance_at_most
 
 #: One turn: what it measured, by name.
@@ -84,10 +84,13 @@ def medians(samples: Samples) -> dict[str, dict[str, int]]:
 def ratios(values: Sequence[float], base: Sequence[float]) -> list[float]:
     """Return each round's ratio of a contender to the one that it is held against.
 
-    Raises UnequalRoundsError when they do not have the same number of rounds.
+    Raises UnequalRoundsError when they do not have the same number of rounds, and NotRunError when
+    in a round nothing ran that the other could be held against.
     """
     if len(values) != len(base):
         raise UnequalRoundsError(f"{len(values)} rounds against {len(base)}")
+    if 0 in base:
+        raise NotRunError(f"in {base.count(0)} of {len(base)} rounds nothing ran: too busy a host")
     return [one / other for one, other in zip(values, base, strict=True)]
 
 

@@ -9,6 +9,7 @@ from memslotlib.costs.rounds import (
     ratios,
     verdict,
 )
+from memslotlib.errors import NotRunError
 from memslotlib.verdict import Word
 
 
@@ -38,6 +39,11 @@ def test_ratios_are_of_the_same_rounds():
     assert ratios([2, 9], [1, 3]) == [2, 3]
     with pytest.raises(UnequalRoundsError, match="2 rounds against 1"):
         ratios([1, 2], [1])
+
+
+def test_a_round_in_which_nothing_ran_is_no_round():
+    with pytest.raises(NotRunError, match="in 1 of 2 rounds nothing ran"):
+        ratios([1, 2], [0, 2])
 
 
 @pytest.mark.parametrize("count", [1, 7, 20, 23, 40, 200])

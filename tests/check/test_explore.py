@@ -120,7 +120,7 @@ def test_a_deadlock_ends_a_search_that_is_for_one(engine):
     assert words(found) == {"early": "VIOLATED", "nobody waits for ever": "VIOLATED"}
 
 
-@pytest.mark.parametrize("name", ["y", "thrid"])
+@pytest.mark.parametrize("name", ["y", "fourth"])
 def test_only_what_can_be_violated_ends_a_search(name):
     model = model_of(breaks_much, properties=MUCH)
 

@@ -232,7 +232,7 @@ _ANSWER = (
     " delete and create another slot costs a vCPU with 2 MiB in use {lost_all:,.0f} us there,"
     " against {lost_own:,.0f} us where SLOT_ZAP_ALL is disabled. The same on every host are the"
     " counts: DELETE and MOVE wait for readers twice, CREATE and FLAGS once. What each takes on VMX"
-    " or SVM is UNDETERMINED here (claim [Q2.16](#q2.16))."
+    " or SVM is UNDETERMINED here (claim [Q2.16](#q2-16))."
 )
 
 

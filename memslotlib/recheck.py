@@ -23,6 +23,8 @@ from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import stated, violated
 from .protocol.scenes import FLIP, HUGE, Scene
+from .protocol.unran import Line, lines
+from .protocol.unran import reasons as unran
 from .protocol.world import X86_SLOT_ZAP, Access, World, every
 from .provenance import code_digest, here_and_now
 from .verdict import Verdict, Word
@@ -48,7 +50,9 @@ class Checked:
 
     ``broken`` lists what the claim's mutant violates until it violates the claim's property, with
     as few accesses as that takes, if there is one to run. ``states``, ``depth`` and ``steps`` (to
-    the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its actors ran.
+    the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its actors ran. ``unran``
+    says for which reason how many did not, ``unexplained`` which did not without a reason, or ran
+    although there is one why they should not.
     """
 
     claim: str
@@ -67,11 +71,16 @@ class Checked:
     mutant: str = ""
     broken: tuple[str, ...] = ()
     is_flipped: bool = True
+    unran: Mapping[str, int] = field(default_factory=dict)
+    unexplained: tuple[str, ...] = ()
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether the word is the one written before the run, and the mutant turns a HOLDS."""
-        return self.word == self.expected and self.is_flipped
+        """Whether the word is the one written before the run, and all that it rests on is there.
+
+        That is, a mutant turns a HOLDS, and each line of an actor ran or has a reason why not.
+        """
+        return self.word == self.expected and self.is_flipped and not self.unexplained
 
     @property
     def line(self) -> str:
@@ -84,6 +93,8 @@ class Checked:
             said += f" ({self.states:,} states)"
         if not self.is_flipped:
             said += f"; the mutant '{self.mutant}' does not break it"
+        if self.unexplained:
+            said += f"; nothing explains {'; '.join(self.unexplained)}"
         return f"{good} {said}"
 
 
@@ -189,6 +200,42 @@ def record_mutants() -> Record:
     )
 
 
+def record_coverage(claims: Sequence[Claim]) -> Record:
+    """Return which lines of actors ran in no cell, and for which reasons others did not in some."""
+    ran: set[Line] = set()
+    never: dict[Line, set[str]] = {}
+    reasons: Counter[str] = Counter()
+    searches = {
+        (claim.litmus, one.api, policy)
+        for claim in claims
+        if claim.is_modelled
+        for one, policy in claim.cells
+    }
+    count = 0
+    for key in sorted(searches):
+        run = explored(*key)
+        if run.result is None:
+            continue
+        count += 1
+        ran |= {line for line in lines(run.result) if line.is_covered}
+        silent = list(unran(run.scene.world(run.api, run.policy), run.result))
+        reasons.update({why for _, why in silent})
+        for line, why in silent:
+            never.setdefault(line._replace(is_covered=True), set()).add(why)
+    rows = [
+        [f"{line.file}: {line.block.function}", line.text, sorted(never[line])]
+        for line in sorted(never.keys() - ran)
+    ]
+    return Record(
+        experiment="coverage",
+        parameters={"claims": [claim.id for claim in claims if claim.is_modelled]},
+        result={"searches": count, "lines": len(ran | never.keys()), "never": rows}
+        | {"reasons": dict(reasons.most_common())},
+        provenance=here_and_now(describe().as_dict()),
+        code=code_digest(*MODULES, "memslotlib.protocol.unran"),
+    )
+
+
 def record_headline(claims: Sequence[Claim]) -> Record:
     """Return what the claims of :data:`HEADLINE` come to beyond their bound, where they hold."""
     chosen = [claim for claim in claims if claim.id in HEADLINE]
@@ -244,7 +291,8 @@ def _wider(litmus: str, key: str, policy: str, wider: str, states: int) -> Resul
 def cells(made: Record) -> list[Checked]:
     """Return the cells that a record holds."""
     rows: list[dict[str, Any]] = made.result["cells"]
-    return [Checked(**{**row, "broken": tuple(row["broken"])}) for row in rows]
+    tuples = ("broken", "unexplained")
+    return [Checked(**row | {one: tuple(row.get(one, ())) for one in tuples}) for row in rows]
 
 
 def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Checked:
@@ -259,6 +307,7 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
         changed = scene(claim.litmus), api(one.api), POLICIES[policy], one.mutant
         broken = broken_by(*changed, claim.keeps)
     lines = [line for file in result.coverage.values() for line in file]
+    silent = list(unran(scene(claim.litmus).world(api(one.api), POLICIES[policy]), result))
     name = stated(claim.keeps).name
     of_property = result.verdicts[name]
     changes: dict[str, Any] = {
@@ -276,6 +325,8 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
         "mutant": one.mutant,
         "broken": broken,
         "is_flipped": not (one.mutant and mutants) or name.split()[0] in broken,
+        "unran": dict(Counter(why for line, why in silent if why and not line.is_covered)),
+        "unexplained": tuple(str(line) for line, why in silent if line.is_covered or not why),
     }
     return Checked(**{**asdict(found), **changes})
 

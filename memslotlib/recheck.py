@@ -22,7 +22,7 @@ from .protocol.grammar import orders
 from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import stated, violated
-from .protocol.scenes import FLIP, HUGE, Scene
+from .protocol.scenes import FLIP, HUGE, Scene, everywhere
 from .protocol.unran import Line, lines
 from .protocol.unran import reasons as unran
 from .protocol.world import X86_SLOT_ZAP, Access, World, every
@@ -40,7 +40,12 @@ MODULES = (
 
 #: The claims that are also run beyond their bound: one step further, and up to so many states.
 HEADLINE = ("Q4.3", "Q4.6", "Q5.3", "Q5.4")
-WIDER: Mapping[str, Mapping[str, int]] = {"4 accesses each": {"more": 1}, "3 vCPUs": {"vcpus": 3}}
+EVERY_FRAME = "every frame"
+WIDER: Mapping[str, Mapping[str, int]] = {
+    EVERY_FRAME: {},
+    "4 accesses each": {"more": 1},
+    "3 vCPUs": {"vcpus": 3},
+}
 WIDER_STATES_MAX = 150_000_000
 
 
@@ -269,12 +274,16 @@ class Widened:
 def widened(claim: Claim, states: int = WIDER_STATES_MAX) -> Iterator[Widened]:
     """Run each cell that is expected to hold with one access more, and with one vCPU more.
 
-    Under the first of the claim's policies.
+    Under the first of the claim's policies; and with every frame, where its scene has fewer.
     """
+    made = scene(claim.litmus)
+    is_whole = set(everywhere(made)) == set(made.accesses)
     for one, policy in claim.cells:
         is_asked = one.model is Word.HOLDS and policy == claim.policies[0]
         for wider in WIDER if is_asked else ():
-            world = scene(claim.litmus).world(api(one.api), POLICIES[policy], **WIDER[wider])
+            if wider == EVERY_FRAME and is_whole:
+                continue
+            world = _beyond(claim.litmus, one.api, policy, wider)
             result = _wider(claim.litmus, one.api, policy, wider, states)
             verdict = result.verdicts[stated(claim.keeps).name].verdict
             where = (claim.id, one.api, policy, wider, which(world.accesses))
@@ -284,8 +293,15 @@ def widened(claim: Claim, states: int = WIDER_STATES_MAX) -> Iterator[Widened]:
 @functools.lru_cache(maxsize=64)
 def _wider(litmus: str, key: str, policy: str, wider: str, states: int) -> Result:
     """Explore a cell beyond its bound; two claims about the same scene share it."""
-    world = scene(litmus).world(api(key), POLICIES[policy], **WIDER[wider])
+    world = _beyond(litmus, key, policy, wider)
     return explore(model(world), traces=False, bounds=Bounds(states=states))
+
+
+def _beyond(litmus: str, key: str, policy: str, wider: str) -> World:
+    made = scene(litmus)
+    if wider == EVERY_FRAME:
+        made = replace(made, accesses=everywhere(made))
+    return made.world(api(key), POLICIES[policy], **WIDER[wider])
 
 
 def cells(made: Record) -> list[Checked]:

@@ -41,7 +41,7 @@ class Scene:
     the new memory table: "before" or "after" the update, or while it is "stopped" around it.
     ``exits`` says what userspace does about exits that it completes by a map of its own: change the
     map "early" or "late", or hold them back and have them "drained". ``caches`` asks what is
-    remembered of holes, where a policy does that.
+    remembered of holes, where a policy does that; ``pointers`` makes KVM's own look-ups two steps.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Scene:
     vhost: str = ""
     exits: str = ""
     caches: bool = False
+    pointers: bool = False
 
     def refusal(self, api: Api) -> str:
         """Return why the API cannot make the change; empty if it can."""
@@ -101,6 +102,7 @@ class Scene:
             contender=self.contender,
             exits=bool(self.exits),
             caches=caches,
+            pointers=self.pointers,
         )
 
 
@@ -342,6 +344,17 @@ _OUTSIDE = (
         smaller=_PLUGGED,
     ),
 )
+#: KVM looks slots up in two steps, for vCPUs and by a device.
+_POINTERS = tuple(
+    Scene(
+        f"{name}+pointer",
+        change,
+        _everywhere(_LOADS, "emulator"),
+        outside=_BY_DEVICE,
+        pointers=True,
+    )
+    for name, change in (("split", SPLIT), ("truncate", TRUNCATE), ("hva-flip", FLIP))
+)
 _LEAVING = (*every(_BOTH, (2,), ("guest", "emulator")), Access("load", 0, "emulator"))
 _ONE_LEAVES = instead(
     "accesses to frame 2 leave, and frame 0 is loaded from by KVM",
@@ -439,5 +452,5 @@ _CACHED = (
 
 #: By the name that claims use.
 SCENES: Mapping[str, Scene] = {
-    scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_EXITS, *_STRADDLING, *_CACHED)
+    scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_POINTERS, *_EXITS, *_STRADDLING, *_CACHED)
 }

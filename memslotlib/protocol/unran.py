@@ -119,6 +119,7 @@ RULES: tuple[Rule, ...] = (
             Place("enter_guest", "w.pauses and m.paused"),
             Place("kvm_access", "w.pauses and m.mode[v] == OUT and (m.srcu[v] == OUTSIDE)"),
             Place("access_in_parts", "w.pauses and m.mode[v] == OUT"),
+            Place("access_by_pointer", "w.pauses and m.mode[v] == OUT"),
             Place("complete", "w.pauses"),
         ),
         lambda s: not s.world.pauses,
@@ -167,6 +168,7 @@ RULES: tuple[Rule, ...] = (
         (
             Place("kvm_access", "True", "yield from exit_disabled"),
             Place("attempt", "slot is not None and slot.is_disabled"),
+            Place("access_by_pointer", "slot is not None and slot.is_disabled"),
         ),
         _none("disabled", of="own"),
     ),
@@ -340,7 +342,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "the device finds a slot to use at every moment",
-        (Place("device_access", "slot is None or slot.is_invalid or slot.is_disabled"),),
+        (
+            Place("device_access", "slot is None or slot.is_invalid or slot.is_disabled"),
+            Place("device_by_pointer", "slot is None or slot.is_invalid or slot.is_disabled"),
+        ),
         lambda s: (
             not s.device & {"none", "invalid"} and (s.world.waits or "disabled" not in s.device)
         ),
@@ -436,6 +441,14 @@ RULES: tuple[Rule, ...] = (
         "this scene does not ask for a state save",
         (Place("switch_space", "w.smram is not None"),),
         lambda s: s.world.smram is None,
+    ),
+    Rule(
+        "no access is the guest's",
+        (
+            Place("vcpu", "access.via == 'guest'"),
+            Place("interrupt", "True", "m.mode[v] = OUT"),
+        ),
+        lambda s: not s.guest,
     ),
     Rule(
         "all accesses are the guest's",

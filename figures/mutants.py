@@ -14,7 +14,8 @@ from memslotlib.verdict import Word
 from memslotlib.views.prose import Said
 from memslotlib.views.tables import Cell, Table
 
-_UNRECORDED = "Nothing is recorded; `memslots claims --record` records it."
+#: What stands where nothing is recorded.
+UNRECORDED = "Nothing is recorded; `memslots claims --record` records it."
 
 
 def newest(experiment: str, records: Iterable[Record] | None = None) -> Record | None:
@@ -27,7 +28,7 @@ def table(records: Iterable[Record] | None = None) -> Table | Said:
     """Return a row for each sound protocol: its mutants, what kills them, how many survive."""
     made = newest("mutants", records)
     if made is None:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     rows: list[tuple[object, ...]] = []
     for row in made.result["rows"]:
         killed, alive = Counter(row["killed"]), len(row["survivors"])
@@ -43,7 +44,7 @@ def survivors(records: Iterable[Record] | None = None) -> Table | Said:
     """Return a row for each reason why mutants survive, with how many do so in which API."""
     made = newest("mutants", records)
     if made is None:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     counts: Counter[str] = Counter()
     where: dict[str, Counter[str]] = {}
     for row in made.result["rows"]:
@@ -61,7 +62,7 @@ def headline(records: Iterable[Record] | None = None) -> Table | Said:
     """Return a row for each claim and API that holds, with what is found beyond its bound."""
     made = newest("headline", records)
     if made is None:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     found: dict[tuple[str, str, str], dict[str, Cell]] = {}
     for cell in made.result["cells"]:
         place = cell["claim"], cell["api"], cell["where"]

@@ -116,7 +116,7 @@ class ModelRunner:
         return ModelRun(scene, api, self.policy, refusal, result)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=1024)
 def explored(scene_name: str, api_key: str, policy: str = "x86", traces: bool = False) -> ModelRun:
     """Return a run by names; the same again costs nothing."""
     if policy not in POLICIES:

@@ -22,7 +22,9 @@ from .protocol.grammar import orders
 from .protocol.model import model
 from .protocol.program import Program
 from .protocol.properties import stated, violated
-from .protocol.scenes import FLIP, HUGE, Scene
+from .protocol.scenes import FLIP, HUGE, Scene, everywhere
+from .protocol.unran import Line, lines
+from .protocol.unran import reasons as unran
 from .protocol.world import X86_SLOT_ZAP, Access, World, every
 from .provenance import code_digest, here_and_now
 from .verdict import Verdict, Word
@@ -38,7 +40,12 @@ MODULES = (
 
 #: The claims that are also run beyond their bound: one step further, and up to so many states.
 HEADLINE = ("Q4.3", "Q4.6", "Q5.3", "Q5.4")
-WIDER: Mapping[str, Mapping[str, int]] = {"4 accesses each": {"more": 1}, "3 vCPUs": {"vcpus": 3}}
+EVERY_FRAME = "every frame"
+WIDER: Mapping[str, Mapping[str, int]] = {
+    EVERY_FRAME: {},
+    "4 accesses each": {"more": 1},
+    "3 vCPUs": {"vcpus": 3},
+}
 WIDER_STATES_MAX = 150_000_000
 
 
@@ -48,7 +55,9 @@ class Checked:
 
     ``broken`` lists what the claim's mutant violates until it violates the claim's property, with
     as few accesses as that takes, if there is one to run. ``states``, ``depth`` and ``steps`` (to
-    the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its actors ran.
+    the violation, or -1) are the search's; ``lines_ran`` of ``lines`` of its actors ran. ``unran``
+    says for which reason how many did not, ``unexplained`` which did not without a reason, or ran
+    although there is one why they should not.
     """
 
     claim: str
@@ -67,11 +76,16 @@ class Checked:
     mutant: str = ""
     broken: tuple[str, ...] = ()
     is_flipped: bool = True
+    unran: Mapping[str, int] = field(default_factory=dict)
+    unexplained: tuple[str, ...] = ()
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether the word is the one written before the run, and the mutant turns a HOLDS."""
-        return self.word == self.expected and self.is_flipped
+        """Whether the word is the one written before the run, and all that it rests on is there.
+
+        That is, a mutant turns a HOLDS, and each line of an actor ran or has a reason why not.
+        """
+        return self.word == self.expected and self.is_flipped and not self.unexplained
 
     @property
     def line(self) -> str:
@@ -84,6 +98,8 @@ class Checked:
             said += f" ({self.states:,} states)"
         if not self.is_flipped:
             said += f"; the mutant '{self.mutant}' does not break it"
+        if self.unexplained:
+            said += f"; nothing explains {'; '.join(self.unexplained)}"
         return f"{good} {said}"
 
 
@@ -189,6 +205,42 @@ def record_mutants() -> Record:
     )
 
 
+def record_coverage(claims: Sequence[Claim]) -> Record:
+    """Return which lines of actors ran in no cell, and for which reasons others did not in some."""
+    ran: set[Line] = set()
+    never: dict[Line, set[str]] = {}
+    reasons: Counter[str] = Counter()
+    searches = {
+        (claim.litmus, one.api, policy)
+        for claim in claims
+        if claim.is_modelled
+        for one, policy in claim.cells
+    }
+    count = 0
+    for key in sorted(searches):
+        run = explored(*key)
+        if run.result is None:
+            continue
+        count += 1
+        ran |= {line for line in lines(run.result) if line.is_covered}
+        silent = list(unran(run.scene.world(run.api, run.policy), run.result))
+        reasons.update({why for _, why in silent})
+        for line, why in silent:
+            never.setdefault(line._replace(is_covered=True), set()).add(why)
+    rows = [
+        [f"{line.file}: {line.block.function}", line.text, sorted(never[line])]
+        for line in sorted(never.keys() - ran)
+    ]
+    return Record(
+        experiment="coverage",
+        parameters={"claims": [claim.id for claim in claims if claim.is_modelled]},
+        result={"searches": count, "lines": len(ran | never.keys()), "never": rows}
+        | {"reasons": dict(reasons.most_common())},
+        provenance=here_and_now(describe().as_dict()),
+        code=code_digest(*MODULES, "memslotlib.protocol.unran"),
+    )
+
+
 def record_headline(claims: Sequence[Claim]) -> Record:
     """Return what the claims of :data:`HEADLINE` come to beyond their bound, where they hold."""
     chosen = [claim for claim in claims if claim.id in HEADLINE]
@@ -222,12 +274,16 @@ class Widened:
 def widened(claim: Claim, states: int = WIDER_STATES_MAX) -> Iterator[Widened]:
     """Run each cell that is expected to hold with one access more, and with one vCPU more.
 
-    Under the first of the claim's policies.
+    Under the first of the claim's policies; and with every frame, where its scene has fewer.
     """
+    made = scene(claim.litmus)
+    is_whole = set(everywhere(made)) == set(made.accesses)
     for one, policy in claim.cells:
         is_asked = one.model is Word.HOLDS and policy == claim.policies[0]
         for wider in WIDER if is_asked else ():
-            world = scene(claim.litmus).world(api(one.api), POLICIES[policy], **WIDER[wider])
+            if wider == EVERY_FRAME and is_whole:
+                continue
+            world = _beyond(claim.litmus, one.api, policy, wider)
             result = _wider(claim.litmus, one.api, policy, wider, states)
             verdict = result.verdicts[stated(claim.keeps).name].verdict
             where = (claim.id, one.api, policy, wider, which(world.accesses))
@@ -237,14 +293,22 @@ def widened(claim: Claim, states: int = WIDER_STATES_MAX) -> Iterator[Widened]:
 @functools.lru_cache(maxsize=64)
 def _wider(litmus: str, key: str, policy: str, wider: str, states: int) -> Result:
     """Explore a cell beyond its bound; two claims about the same scene share it."""
-    world = scene(litmus).world(api(key), POLICIES[policy], **WIDER[wider])
+    world = _beyond(litmus, key, policy, wider)
     return explore(model(world), traces=False, bounds=Bounds(states=states))
+
+
+def _beyond(litmus: str, key: str, policy: str, wider: str) -> World:
+    made = scene(litmus)
+    if wider == EVERY_FRAME:
+        made = replace(made, accesses=everywhere(made))
+    return made.world(api(key), POLICIES[policy], **WIDER[wider])
 
 
 def cells(made: Record) -> list[Checked]:
     """Return the cells that a record holds."""
     rows: list[dict[str, Any]] = made.result["cells"]
-    return [Checked(**{**row, "broken": tuple(row["broken"])}) for row in rows]
+    tuples = ("broken", "unexplained")
+    return [Checked(**row | {one: tuple(row.get(one, ())) for one in tuples}) for row in rows]
 
 
 def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Checked:
@@ -259,6 +323,7 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
         changed = scene(claim.litmus), api(one.api), POLICIES[policy], one.mutant
         broken = broken_by(*changed, claim.keeps)
     lines = [line for file in result.coverage.values() for line in file]
+    silent = list(unran(scene(claim.litmus).world(api(one.api), POLICIES[policy]), result))
     name = stated(claim.keeps).name
     of_property = result.verdicts[name]
     changes: dict[str, Any] = {
@@ -276,6 +341,8 @@ def _modelled(claim: Claim, one: Expectation, policy: str, mutants: bool) -> Che
         "mutant": one.mutant,
         "broken": broken,
         "is_flipped": not (one.mutant and mutants) or name.split()[0] in broken,
+        "unran": dict(Counter(why for line, why in silent if why and not line.is_covered)),
+        "unexplained": tuple(str(line) for line, why in silent if line.is_covered or not why),
     }
     return Checked(**{**asdict(found), **changes})
 

@@ -6,6 +6,7 @@ import pytest
 
 from memslotlib import recheck
 from memslotlib.claims import load
+from memslotlib.protocol import unran
 from memslotlib.protocol.grammar import orders
 from memslotlib.protocol.properties import violated
 from memslotlib.protocol.scenes import FLIP, SCENES
@@ -67,6 +68,38 @@ def test_a_mutant_that_breaks_nothing_fails_the_cell():
 
     assert not cell.is_as_expected
     assert cell.line.endswith("the mutant 'without free' does not break it")
+
+
+def test_a_line_that_nothing_explains_fails_the_cell(monkeypatch):
+    (holding,) = [one for one in SMALL.expect if one.api == "wholesale-block"]
+    claim = replace(SMALL, expect=(holding,))
+    (good,) = recheck.check(claim)
+    kept = tuple(rule for rule in unran.RULES if rule.reason != "nobody pauses vCPUs")
+    monkeypatch.setattr(unran, "RULES", kept)
+    (bad,) = recheck.check(claim)
+
+    assert good.unran["nobody pauses vCPUs"] == len(bad.unexplained) == 3
+    assert good.unexplained == ()
+    assert not bad.is_as_expected
+    assert "nothing explains vcpu.py:" in bad.line
+    assert good.lines_ran + sum(good.unran.values()) == good.lines
+
+
+def test_which_lines_never_run_is_recorded_with_the_reasons():
+    claims = [CLAIMS["Q5.12"], CLAIMS["Q0.1"]]
+    result = recheck.record_coverage(claims).result
+
+    assert result["searches"] == 12
+    places = {(place, text): why for place, text, why in result["never"]}
+    assert places["kernel.py: end_grace_period", "m.wait(m.device_srcu != AWAITED)"] == [
+        "there is no device"
+    ]
+    assert not any(place.endswith("device_access") for place, _ in places)
+    assert len(places) < result["lines"]
+    assert result["reasons"]["there is no device"] == 10  # Two have no grace period.
+    # Some API has each of these.
+    assert "no slot is disabled" in result["reasons"]
+    assert not any("is disabled" in text for _, text in places)
 
 
 def test_claims_of_whole_ioctls_run_on_the_simulator():

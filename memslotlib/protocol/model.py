@@ -7,9 +7,11 @@ from typing import Any
 
 from ..check import Actor, Model, always, interval, never, no_deadlock, sometimes
 from ..check.model import Property
-from .agents import contender, device, vhost
+from .agents import contender, device, device_access, vhost
 from .exits import fault_and_exit
+from .kernel import edit_inactive
 from .mmu import interrupt
+from .pointer import access_by_pointer, device_by_pointer, edit_watched
 from .state import variables
 from .straddle import access_in_parts
 from .vcpu import kvm_access, lookup, page_fault, vcpu
@@ -40,6 +42,10 @@ def model(w: World) -> Model:
     made = Model(w.name, variables(w), actors, properties(w), intervals)
     if w.exits:
         made = made.with_step(page_fault, fault_and_exit)
+    if w.pointers:
+        made = made.with_step(kvm_access, access_by_pointer)
+        made = made.with_step(edit_inactive, edit_watched)
+        return made.with_step(device_access, device_by_pointer)
     return made.with_step(kvm_access, access_in_parts) if w.exits or w.straddles else made
 
 
@@ -78,6 +84,7 @@ _WHERE: tuple[tuple[Callable[[World], object], tuple[str, ...]], ...] = (
         lambda w: w.straddles,
         ("I14 one access never sees a mix", "I14' no part of an access is made twice"),
     ),
+    (lambda w: w.pointers, ("I16 no set is edited while somebody looks in it",)),
 )
 
 

@@ -27,14 +27,21 @@ from .userspace import fetch_bitmap
 from .world import X86, X86_SLOT_ZAP, Access, Policy, World
 
 #: The protocols in whose scenes everything holds, if need be with fewer kinds of accesses.
-SOUND = ("pause", "user-exit", "primitives", "wholesale-block", "rfc-intended")
-#: Scenes that together use every step: what keeps its page, goes, is read-only, moves, or logs.
+SOUND = (
+    *("pause", "user-exit", "primitives", "wholesale-block", "rfc-intended"),
+    *("attributes", "remap", "userfaultfd", "kvm-userfault"),
+)
+#: Scenes that together use every step: what keeps its page, goes, is read-only, moves, or logs; and
+#: some in which somebody may be in the middle of a look-up.
 EXERCISED = (
     "split+load",
     "truncate+emulator",
     "readonly+store",
     "hva-flip+emulator",
     "split-logged+store",
+    "split+pointer",
+    "truncate+pointer",
+    "hva-flip+pointer",
 )
 #: How many accesses each of two vCPUs makes.
 ACCESSES = 2
@@ -69,7 +76,8 @@ class Mutant:
 def worlds(key: str) -> tuple[World, ...]:
     """Return the worlds of an API in which everything holds.
 
-    Where KVM's own accesses break something, without them; where stores do, also without those.
+    Where KVM's own accesses break something, without its stores, or with those alone that are to
+    other frames than what changes, or without any; where stores do, also without those.
     """
     tries = [(name, policy) for policy in (X86, X86_SLOT_ZAP) for name in EXERCISED]
     found = [_sound(name, APIS[key], policy) for name, policy in tries]
@@ -82,17 +90,34 @@ def _sound(name: str, api: Api, policy: Policy) -> World | None:
         return None
     w = replace(scene.world(api, policy), accesses_max=ACCESSES)
     name = name if policy is X86 else f"{name}, {policy.name}"
-    guest = tuple(one for one in w.accesses if one.via == "guest")
-    tries: list[tuple[str, tuple[Access, ...]]] = [
-        ("", w.accesses),
-        (", guest only", guest),
-        (", guest loads only", tuple(one for one in guest if not one.is_write)),
-    ]
-    for what, accesses in tries:
-        tried = replace(w, name=f"{name}{what}", accesses=accesses)
+    for what, accesses in _tries(w):
+        own = [one for one in w.outside if what == "" or is_elsewhere(one, w.change)]
+        tried = replace(w, name=f"{name}{what}", accesses=accesses, outside=tuple(own))
         if accesses and not breaks(tried):
             return tried
     return None
+
+
+def _tries(w: World) -> Iterator[tuple[str, tuple[Access, ...]]]:
+    """Yield a world's accesses, then fewer kinds of them, and what they are called."""
+    kept: dict[str, Callable[[Access], bool]] = {
+        "": lambda one: True,
+        ", KVM's own are loads": lambda one: one.via == "guest" or not one.is_write,
+        ", KVM's own elsewhere": lambda one: one.via == "guest" or is_elsewhere(one, w.change),
+        ", guest only": lambda one: one.via == "guest",
+    }
+    found: dict[tuple[Access, ...], str] = {}
+    for loads in (False, True):
+        for what, is_kept in kept.items():
+            accesses = (one for one in w.accesses if is_kept(one) and not (loads and one.is_write))
+            found.setdefault(tuple(accesses), f"{', loads only' if loads else ''}{what}")
+    yield from ((what, accesses) for accesses, what in found.items())
+
+
+def is_elsewhere(one: Access, change: Change) -> bool:
+    """Whether an access is to no frame that has a page before and after in a slot that changes."""
+    slots = [slot for slot in change.gone if slot.as_id == one.as_id and one.gfn in slot.gfns]
+    return not slots or not change.page_after(one.as_id, one.gfn)
 
 
 def breaks(w: World) -> str:
@@ -205,7 +230,8 @@ def _edits_commute(one: Mutant) -> bool:
 
 
 def _edit_floats(one: Mutant) -> bool:
-    return one.is_swap and "edit_inactive" in one.steps and "publish" not in one.steps
+    others = one.steps - {"edit_inactive"}
+    return one.is_swap and others != one.steps and not others & {"publish", "end_grace_period"}
 
 
 def _frees_commute(one: Mutant) -> bool:
@@ -228,7 +254,8 @@ def _is_obsolete(one: Mutant) -> bool:
 def _is_blocked(one: Mutant) -> bool:
     """Whether a step is about the log of a slot that is disabled."""
     begin = max((n for n, op in enumerate(one.program.ops[: one.number]) if op == LOCK), default=0)
-    end = next(n for n, op in enumerate(one.program) if n >= one.number and op == UNLOCK)
+    ends = (n for n, op in enumerate(one.program) if n >= one.number and op == UNLOCK)
+    end = next(ends, len(one.program))
     return one.steps <= {*_FLUSHES, "fetch_bitmap"} and any(
         op.step is fetch_bitmap and op.arguments[0].is_disabled for op in one.program.ops[begin:end]
     )
@@ -240,6 +267,71 @@ def _is_whole(one: Mutant) -> bool:
     return one.steps <= {*_FLUSHES, "zap_gfns"} and disallow_huge in done and publish not in done
 
 
+#: What an MMU notifier does to KVM, and what becomes of the page behind an hva meanwhile.
+_INVALIDATES = {"begin_invalidation", "zap_gfns", "end_invalidation", "unmap", "map_other"}
+
+
+def _never_ends(one: Mutant) -> bool:
+    return not one.is_swap and one.steps == {"end_invalidation"}
+
+
+def _places(one: Mutant, *steps: str) -> list[int]:
+    return [n for n, op in enumerate(one.program) if op.step.__name__ in steps]
+
+
+def _lies_between(one: Mutant, begin: str, end: str) -> bool:
+    """Whether a step is after the flush that follows a step, and before another."""
+    begins, ends = _places(one, begin), _places(one, end)
+    flushed = [n for n in _places(one, "await_kicked") if begins and n > begins[0]]
+    return bool(flushed and ends) and flushed[0] < one.number < ends[0] - one.is_swap
+
+
+def _is_denied(one: Mutant) -> bool:
+    flushes = one.steps & _FLUSHES and one.steps <= {*_FLUSHES, "end_grace_period", "fetch_bitmap"}
+    return bool(flushes) and _lies_between(one, "deny", "allow")
+
+
+def _is_flagged(one: Mutant) -> bool:
+    return one.steps <= {*_FLUSHES, *_INVALIDATES} and _lies_between(
+        one, "edit_inactive", "clear_userfault"
+    )
+
+
+def _is_flushed_again(one: Mutant) -> bool:
+    """Whether a step is about denying access to a slot that is deleted after that."""
+    swaps = _places(one, "publish")
+    is_first = bool(_places(one, "deny") and swaps) and one.number < swaps[0] - one.is_swap
+    moved = {"deny"} if one.is_swap else set()
+    return is_first and one.steps <= {*_FLUSHES, *_INVALIDATES, *moved}
+
+
+def _allows(one: Mutant) -> bool:
+    near = any(abs(one.number - place) <= 1 for place in _places(one, "allow"))
+    moved = {"allow"} if one.is_swap else set()
+    return near and one.steps <= {"begin_invalidation", "end_invalidation", *moved}
+
+
+def _copy_floats(one: Mutant) -> bool:
+    return one.is_swap and "begin_copy" in one.steps
+
+
+def _page_stays(one: Mutant) -> bool:
+    return one.is_swap and one.steps == {"unmap", "await_kicked"}
+
+
+def _is_retried(one: Mutant) -> bool:
+    return one.is_swap and one.steps == {"map_other", "end_invalidation"}
+
+
+def _waits(one: Mutant) -> bool:
+    return one.is_swap and one.steps == {"map_other", "clear_userfault"}
+
+
+def _free_floats(one: Mutant) -> bool:
+    """Whether a slot is freed a step earlier, which is after the last grace period all the same."""
+    return one.is_swap and "free" in one.steps and one.steps <= {*_FLUSHES, "free"}
+
+
 #: Why a mutant survives: the first rule that fits tells.
 RULES: Mapping[str, Callable[[Mutant], bool]] = {
     "it only says when userspace begins to copy": _only_marks,
@@ -247,12 +339,26 @@ RULES: Mapping[str, Callable[[Mutant], bool]] = {
     "a leak, which is no property here": _leaks,
     "the set that it edits does not hold the slot": _edits_nothing,
     "edits of a set that nobody looks at commute": _edits_commute,
-    "an edit may come at any moment between two swaps: nobody looks at that set": _edit_floats,
+    "an edit may come at any moment between a grace period and the next swap": _edit_floats,
     "two frees commute": _frees_commute,
     "no vCPU runs: nobody looks up, maps, holds or caches anything": _is_paused,
     "who found the old slot sees that its root is obsolete, and maps nothing": _is_obsolete,
     "a disabled slot has no translation left that fetching its log would protect": _is_blocked,
     "what a TLB keeps of a huge page leads to the same pages until a later flush": _is_whole,
+    "faults on these frames leave to userspace, and nothing of them is mapped": _is_denied,
+    "page faults leave to userspace while the flag's bits are set: nothing is mapped": _is_flagged,
+    "the slot is deleted after that, which zaps and flushes once more": _is_flushed_again,
+    "nothing is mapped that allowing access again would have to take away": _allows,
+    "faults are retried until another invalidation ends, or for ever, which is no dead end": (
+        _never_ends
+    ),
+    "no store lands in an old page a step earlier or later; what is in the copy is not asked": (
+        _copy_floats
+    ),
+    "the old page outlives its mapping, and no translation of it the flush": _page_stays,
+    "who is retried meanwhile finds the other page": _is_retried,
+    "who needs a page that is not there waits for it": _waits,
+    "nobody holds the slot since the grace period": _free_floats,
 }
 
 

@@ -210,6 +210,12 @@ _ALL = (
         "An access is told that there is no memory by what its vCPU keeps or an MMIO SPTE says, "
         "without a look-up, only at a moment at which a look-up finds no slot to use either.",
     ),
+    Stated(
+        "I16",
+        "no set is edited while somebody looks in it",
+        "Whoever has read which set of an address space's slots is active finds that set unchanged "
+        "until the slot is found in it: no step of an update edits it in between.",
+    ),
 )
 
 #: By their ids.
@@ -225,7 +231,7 @@ def stated(identity: str) -> Stated:
     Traceback (most recent call last):
     memslotlib.protocol.properties.UnknownPropertyError: no property 'I3'; there are I1, I2, I2', \
 I3a, I3b, I4a, I4a', I4b, I4b', I5, I5', I5'', I6, I7, I8, I9a, I9b, I10, I11, I12, I13, I13', \
-I14, I14', I15, I15'
+I14, I14', I15, I15', I16
     """
     if identity not in PROPERTIES:
         known = ", ".join(PROPERTIES)

@@ -41,7 +41,7 @@ class Scene:
     the new memory table: "before" or "after" the update, or while it is "stopped" around it.
     ``exits`` says what userspace does about exits that it completes by a map of its own: change the
     map "early" or "late", or hold them back and have them "drained". ``caches`` asks what is
-    remembered of holes, where a policy does that.
+    remembered of holes, where a policy does that; ``pointers`` makes KVM's own look-ups two steps.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Scene:
     vhost: str = ""
     exits: str = ""
     caches: bool = False
+    pointers: bool = False
 
     def refusal(self, api: Api) -> str:
         """Return why the API cannot make the change; empty if it can."""
@@ -101,6 +102,7 @@ class Scene:
             contender=self.contender,
             exits=bool(self.exits),
             caches=caches,
+            pointers=self.pointers,
         )
 
 
@@ -160,6 +162,16 @@ SMRAM_SPLIT = Change(
         Slot("top.smm'", 3, 1, "S", as_id=1),
     ),
 )
+
+
+def everywhere(scene: Scene) -> tuple[Access, ...]:
+    """Return a scene's accesses in each of its ways, to every frame."""
+    ways = dict.fromkeys((one.kind, one.via, one.as_id, one.npages) for one in scene.accesses)
+    return tuple(
+        Access(kind, gfn, via, as_id, pages)
+        for kind, via, as_id, pages in ways
+        for gfn in range(World.gfns + 1 - pages)
+    )
 
 
 def logged(change: Change) -> Change:
@@ -246,7 +258,12 @@ _ALL = (
         (*_accesses(_BOTH, "guest"), *_everywhere(_BOTH, "emulator")),
         smaller=_kvm_alone(0, 84, 22),
     ),
-    Scene("hva-flip+store", FLIP, _everywhere(_BOTH, "guest"), narrow=_accesses(_BOTH, "guest")),
+    Scene(
+        "hva-flip+store",
+        FLIP,
+        _accesses(_BOTH, "guest"),
+        smaller=instead("frame 0 is not accessed", "the guest's accesses to it", 59, 11),
+    ),
     Scene(
         "hva-flip+emulator",
         FLIP,
@@ -326,6 +343,17 @@ _OUTSIDE = (
         contender=_PLUG,
         smaller=_PLUGGED,
     ),
+)
+#: KVM looks slots up in two steps, for vCPUs and by a device.
+_POINTERS = tuple(
+    Scene(
+        f"{name}+pointer",
+        change,
+        _everywhere(_LOADS, "emulator"),
+        outside=_BY_DEVICE,
+        pointers=True,
+    )
+    for name, change in (("split", SPLIT), ("truncate", TRUNCATE), ("hva-flip", FLIP))
 )
 _LEAVING = (*every(_BOTH, (2,), ("guest", "emulator")), Access("load", 0, "emulator"))
 _ONE_LEAVES = instead(
@@ -424,5 +452,5 @@ _CACHED = (
 
 #: By the name that claims use.
 SCENES: Mapping[str, Scene] = {
-    scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_EXITS, *_STRADDLING, *_CACHED)
+    scene.name: scene for scene in (*_ALL, *_OUTSIDE, *_POINTERS, *_EXITS, *_STRADDLING, *_CACHED)
 }

@@ -15,6 +15,8 @@ NOTHING, FLUSH, RELOAD = "-", "flush", "reload"
 OUTSIDE, READING, AWAITED = 0, 1, 2
 #: No MMIO SPTE is there, and no vCPU keeps a frame.
 NO_TAG, NO_GFN = -1, -1
+#: Nobody is in the middle of a look-up.
+NOWHERE = 0
 
 
 def variables(w: World) -> dict[str, Kind | Array]:
@@ -79,6 +81,9 @@ def outside(w: World) -> dict[str, Kind | Array]:
             found["is_stopped"] = Flag()
     if w.device:
         found["device_srcu"] = Int(3)
+    if w.pointers:
+        sets = Int(1 + 2 * len(w.spaces))
+        found |= {"looks_in": Array(sets, w.cpu), "device_looks_in": sets}
     return found
 
 

@@ -137,7 +137,7 @@ class World:
     ``caches`` asks for generations and for what remembers holes by them, where an MMIO SPTE tells
     ``tags`` of them apart. Without ``has_role_smm`` the address spaces share their page tables.
     ``mapped``: a round of the log is just over, so that what logs is mapped, and protected.
-    ``ring``: the VM has dirty rings and no bitmaps.
+    ``ring``: the VM has dirty rings and no bitmaps. ``pointers``: KVM's own look-ups are two steps.
     """
 
     name: str
@@ -163,6 +163,7 @@ class World:
     has_role_smm: bool = True
     mapped: bool = False
     ring: bool = False
+    pointers: bool = False
 
     # A world is kept over steps by a model: it never changes, and is itself alone.
     def __hash__(self) -> int:

@@ -14,6 +14,7 @@ from memslotlib.protocol.mutants import (
     RULES,
     SOUND,
     breaks,
+    is_elsewhere,
     mutants,
     reason,
     sweep,
@@ -22,7 +23,7 @@ from memslotlib.protocol.mutants import (
 )
 from memslotlib.protocol.program import Op
 from memslotlib.protocol.scenes import SCENES, TRUNCATE
-from memslotlib.protocol.world import X86, X86_SLOT_ZAP
+from memslotlib.protocol.world import X86, X86_SLOT_ZAP, Access
 from memslotlib.recheck import FILE
 
 PLAIN = SCENES["split+load"].world(APIS["user-exit"])
@@ -39,17 +40,45 @@ def test_everything_holds_in_the_worlds_of_a_sound_protocol(key):
     assert {w.policy for w in found} == {X86, X86_SLOT_ZAP}
     names = {w.name.partition(",")[0] for w in found}
     assert names <= set(EXERCISED)
-    assert {"split+load", "truncate+emulator", "readonly+store"} <= names
+    assert any(w.pointers for w in found)
+    if not APIS[key].keeps_slots:
+        assert {"split+load", "truncate+emulator", "readonly+store", "split+pointer"} <= names
     assert all(w.accesses_max == 2 for w in found)
 
 
-def test_who_breaks_for_kvms_own_accesses_is_asked_about_the_guests():
+def test_who_breaks_for_kvms_own_accesses_is_asked_about_fewer_of_them():
     names = {w.name: w for w in worlds("wholesale-block") if w.policy is X86}
 
     assert "split+load" in names
-    assert {one.via for one in names["truncate+emulator, guest only"].accesses} == {"guest"}
-    loads = names["hva-flip+emulator, guest loads only"].accesses
+    # Frame 3 goes, so a hole there breaks nothing; frame 0 is in another slot.
+    own = names["truncate+emulator, KVM's own elsewhere"].accesses
+    assert {one.gfn for one in own if one.via == "emulator"} == {0, 3}
+    assert {one.gfn for one in own if one.via == "guest"} == {1, 2, 3}
+    loads = names["hva-flip+emulator, loads only, KVM's own elsewhere"].accesses
     assert {one.kind for one in loads} == {"load"}
+    device = names["split+pointer, KVM's own elsewhere"].outside
+    assert [one.gfn for one in device] == [0]
+
+
+def test_who_withstands_kvms_loads_and_not_its_stores_is_asked_about_those():
+    (found,) = [
+        w
+        for w in worlds("kvm-userfault")
+        if w.policy is X86 and w.name.startswith("hva-flip+emulator")
+    ]
+
+    assert found.name == "hva-flip+emulator, KVM's own are loads"
+    kinds = {(one.via, one.kind) for one in found.accesses}
+    assert kinds == {("guest", "load"), ("guest", "store"), ("emulator", "load")}
+
+
+def test_a_frame_that_keeps_its_page_in_a_slot_that_goes_is_not_elsewhere():
+    assert [is_elsewhere(Access("load", gfn), TRUNCATE) for gfn in range(4)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("key", SOUND)
@@ -111,6 +140,7 @@ def test_a_mutant_knows_its_steps():
         ("without free old (2)", "a leak"),
         ("edit inactive - by new (1.2) before edit inactive - by new (1)", "edits of a set"),
         ("edit inactive old by old~ (1) before await kicked (1)", "an edit may come at any moment"),
+        ("edit inactive old~ by - (2) before end grace period (2)", ""),
         ("free old (2) before free old~ (2)", "two frees commute"),
         ("zap all (1) before end grace period (1)", "who found the old slot"),
         ("without zap all (1)", ""),
@@ -140,6 +170,50 @@ def test_rules_explain_what_is_harmless_and_nothing_else(key, why):
         ("user-exit", "split-logged+store", "without await kicked (1.2)", "a disabled slot has no"),
         ("user-exit", "split-logged+store", "without await kicked (1)", ""),
         ("user-exit", "hva-flip+emulator", "without begin copy (1)", "it only says"),
+        ("attributes", "split+load", "without request flush (0)", "the slot is deleted"),
+        ("attributes", "split+load", "without deny (0)", ""),
+        ("attributes", "split+load", "without zap all (1)", "faults on these frames leave"),
+        ("attributes", "split+load", "without publish (1)", ""),
+        ("attributes", "split+load", "without end grace period (4)", ""),
+        ("attributes", "split+load", "without begin invalidation (4)", "nothing is mapped that"),
+        ("attributes", "split+load", "without allow (4)", ""),
+        ("remap", "hva-flip+emulator", "without end invalidation (0)", "faults are retried"),
+        ("remap", "hva-flip+emulator", "without begin invalidation (0)", ""),
+        ("remap", "hva-flip+emulator", "without await kicked (0)", ""),
+        (
+            "remap",
+            "hva-flip+emulator",
+            "unmap (0) before await kicked (0)",
+            "the old page outlives",
+        ),
+        (
+            "remap",
+            "hva-flip+emulator",
+            "map other (0) before end invalidation (0)",
+            "who is retried",
+        ),
+        (
+            "userfaultfd",
+            "hva-flip+emulator",
+            "map other (0) before begin copy (0)",
+            "no store lands",
+        ),
+        ("userfaultfd", "hva-flip+emulator", "without unmap (0)", ""),
+        ("kvm-userfault", "hva-flip+emulator", "without unmap (1)", "page faults leave to"),
+        ("kvm-userfault", "hva-flip+emulator", "without await kicked (1)", ""),
+        ("kvm-userfault", "hva-flip+emulator", "without clear userfault (1)", ""),
+        (
+            "kvm-userfault",
+            "hva-flip+emulator",
+            "clear userfault (1) before map other (1)",
+            "who needs",
+        ),
+        (
+            "kvm-userfault",
+            "hva-flip+emulator",
+            "free old (1) before await kicked (1)",
+            "nobody holds",
+        ),
     ],
 )
 def test_rules_know_where_a_step_stands(api, scene, key, why):
@@ -147,6 +221,15 @@ def test_rules_know_where_a_step_stands(api, scene, key, why):
 
     assert found.startswith(why)
     assert bool(found) == bool(why)
+
+
+def test_the_grace_period_of_a_create_is_for_whoever_is_in_the_middle_of_a_look_up():
+    found = {w.name: w for w in worlds("attributes") if w.policy is X86}
+    key = "without end grace period (4)"
+
+    assert breaks(of(found["split+load"])[key].world) == ""
+    pointers = of(found["split+pointer, KVM's own elsewhere"])
+    assert breaks(pointers[key].world) == "I16"
 
 
 def test_what_a_rule_excuses_breaks_nothing_and_what_none_does_breaks_something():

@@ -21,6 +21,7 @@ def test_every_property_of_a_model_is_stated_and_every_stated_one_is_in_some_mod
     over = Access("load", 0, "emulator", npages=2)
     made += model.properties(world(FLIP, exits=True, accesses=(over,)))
     made += model.properties(world(log, ring=True))
+    made += model.properties(world(FLIP, pointers=True))
     names = {one.name for one in made if one.name[0] == "I"}
 
     assert names == {one.name for one in PROPERTIES.values()}

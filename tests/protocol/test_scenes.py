@@ -8,7 +8,7 @@ import pytest
 
 from memslotlib.litmus_model import ALL_SCENES
 from memslotlib.protocol.apis import APIS
-from memslotlib.protocol.scenes import HUGE, SCENES, SHIFT, SPLIT, logged
+from memslotlib.protocol.scenes import HUGE, SCENES, SHIFT, SPLIT, everywhere, logged
 from memslotlib.protocol.world import Access, World
 
 TODAY, MOVE = APIS["today"], APIS["move"]
@@ -89,6 +89,15 @@ def test_all_scenes_with_vhost_a_device_or_another_thread_have_three_accesses():
             assert {access.gfn for access in one.outside} == set(range(World.gfns))
 
 
+def test_everywhere_is_every_way_to_every_frame():
+    scene = SCENES["hva-flip+store"]
+    over = SCENES["split+straddle"]
+
+    assert left_out(replace(scene, accesses=everywhere(scene))) == set()
+    assert len(everywhere(scene)) == len(scene.accesses) + 2
+    assert {one.gfn for one in everywhere(over) if one.npages == 2} == {0, 1, 2}
+
+
 def test_what_is_left_out_is_seen():
     whole = SCENES["split+load"]
 
@@ -102,7 +111,7 @@ def test_more_vcpus_make_the_narrow_accesses_and_as_many_make_all():
         assert scene.world(TODAY, vcpus=3).accesses == (scene.narrow or scene.accesses)
         assert scene.world(TODAY, vcpus=2).accesses == scene.accesses
         assert scene.world(TODAY, more=1).accesses == scene.accesses
-    assert SCENES["hva-flip+store"].narrow
+    assert SCENES["split+emulator"].narrow
 
 
 def test_a_scene_has_a_second_address_space_if_and_only_if_somebody_looks_at_it():

@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 
 import pytest
+from made_rounds import WELL
 
 from memslotlib import litmus, litmus_standins
 from memslotlib.abi.policy import HostPolicy
@@ -9,7 +10,7 @@ from memslotlib.errors import NotRunError
 from memslotlib.host import switched as switching
 from memslotlib.host.describe import describe
 from memslotlib.host.standins import How
-from memslotlib.host.switched import Met, Round, Stores, SwitchedResult
+from memslotlib.host.switched import Met, Round, SwitchedResult
 from memslotlib.interface import Access, Context
 from memslotlib.litmus_standins import (
     APIS,
@@ -32,17 +33,6 @@ SERVED = Met(9, {}, {}, asleep=False, told=False)
 HOLE = Met(9, {"mmio": 9}, {}, asleep=False, told=False)
 FAILED = Met(0, {}, {0: 7}, asleep=False, told=False)
 WAITED = Met(0, {}, {}, asleep=True, told=True)
-WELL = Stores(
-    leaked=False,
-    kept=True,
-    intact=True,
-    changed=False,
-    sent=True,
-    shut=False,
-    first=True,
-    then=True,
-    idle=False,
-)
 STORED = Round(SERVED, held_up=False, held_on=False, resumed=True, stores=WELL)
 LOADED = dataclasses.replace(STORED, stores=None)
 OF_STORES = {

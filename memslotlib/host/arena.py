@@ -17,10 +17,10 @@ from ..interface import Access, Context
 from ..uapi import INTERNAL_ERROR_EMULATION, PAGE_SHIFT, PAGE_SIZE, ExitReason
 from . import guest, loops
 from .backend import Backend, Region
+from .counters import Faults
 from .cpus import apart
 from .loops import Word
 from .runner import ExitRecord, Runner
-from .stats import VcpuStats
 from .vm import KvmVm
 
 #: How long a guest may make no progress, and an updater wait inside the window.
@@ -80,11 +80,11 @@ class Arena:
         vm: KvmVm,
         runner: Runner,
         words: memoryview,
-        stats: VcpuStats | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.scenario = scenario
         self.vm = vm
-        self.stats = stats
+        self.faults = faults
         self.runner = runner
         self.words = words
         self._taken = 0
@@ -177,11 +177,11 @@ def arena(scenario: Scenario, context: Context, backend: Backend | None = None) 
         words = cpu.memory[guest.SHARED - guest.BASE :][: 8 * loops.WORDS].cast("Q")
         words[Word.AT] = scenario.target
         with ExitStack() as later:
-            stats = VcpuStats.of(cpu.vcpu)
-            if stats:
-                later.callback(stats.close)
+            faults = Faults.of(cpu.vcpu)
+            if faults:
+                later.callback(faults.close)
             running = vm.run_in_thread(loops.regs(scenario.content), context)
             later.enter_context(apart(running.thread_id))
-            made = Arena(scenario, vm, running, words, stats)
+            made = Arena(scenario, vm, running, words, faults)
             made.settle()
             yield made

@@ -1,25 +1,31 @@
-"""KVM's own counters of a vCPU, by name: what ``host.stats`` reads one number of.
+"""KVM's own counters of a vCPU, by name.
 
-Since Linux 5.14 (KVM_CAP_BINARY_STATS_FD). Source: api.rst, "KVM_GET_STATS_FD".
+Since Linux 5.14 (KVM_CAP_BINARY_STATS_FD). Source: api.rst, "KVM_GET_STATS_FD"; mmu_internal.h,
+kvm_mmu_do_page_fault().
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from struct import unpack_from
+from struct import Struct, unpack_from
 from typing import Self
 
 from ..errors import KvmError, NotRunError
 from .fds import VcpuFd
 from .ioctls import Ioctl
 
-# The room's own: the layout of the descriptor is told there.
-from .stats import _DESCRIPTOR, _HEADER
+#: flags, size of a name, how many, then where the id, the descriptors and the values are.
+_HEADER = Struct("<6I")
+#: flags, exponent, how many values, offset among the values, bucket size; then the name.
+_DESCRIPTOR = Struct("<IhHII")
 
+EXITS = "exits"
+TAKEN = "pf_taken"
 #: Page faults that KVM has ended by mapping the page.
 FIXED = "pf_fixed"
-EXITS = "exits"
+#: What becomes of a page fault that is not tried again.
+ENDED = (FIXED, "pf_spurious", "pf_emulate", "pf_guest")
 
 
 class Counters:
@@ -60,6 +66,32 @@ class Counters:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Faults(Counters):
+    """The page faults of one vCPU that KVM could not resolve.
+
+    That an access lay inside an ioctl does not say that it met anything there; a page fault that
+    KVM let the vCPU try again does: it found the slot INVALID, or the page tables given up, and
+    both are so inside an update only.
+    """
+
+    def __init__(self, vcpu: VcpuFd) -> None:
+        super().__init__(vcpu, TAKEN, *ENDED)
+
+    @classmethod
+    def of(cls, vcpu: VcpuFd) -> Self | None:
+        """Return the counts of a vCPU, or None where the kernel does not tell of its faults."""
+        try:
+            return cls(vcpu)
+        except NotRunError:
+            return None
+
+    @property
+    def retried(self) -> int:
+        """How many page faults KVM has let the vCPU try again so far."""
+        said = self.read()
+        return said[TAKEN] - sum(said[name] for name in ENDED)
 
 
 def _places(fd: int) -> tuple[dict[str, int], int]:

@@ -160,12 +160,12 @@ def _race(
 
 
 def _update_bracketed(made: Arena) -> UpdateSeen:
-    stats = made.stats
-    tried = stats.retried if stats else 0
+    faults = made.faults
+    tried = faults.retried if faults else 0
     before, begin = made.overlapping, time.monotonic_ns()
     made.vm.update_bracketed(made.words, Word.PHASE, list(made.scenario.update))
     duration_ns = time.monotonic_ns() - begin
-    retried = stats.retried - tried if stats else None
+    retried = faults.retried - tried if faults else None
     exits = made.settle()
     proven = made.overlapping - before if duration_ns <= BRACKET_LIMIT_NS else 0
     return UpdateSeen(exits, proven, duration_ns, retried)

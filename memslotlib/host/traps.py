@@ -17,11 +17,8 @@ import os
 from abc import abstractmethod
 from struct import Struct
 
-from ..errors import MemslotError, NotRunError
-
-# The room's own: these are what opening it takes, whichever the mode.
-from .uffd import _API, _API_ARGUMENT, _RANGE_ARGUMENT, _UFFDIO_API, _UFFDIO_REGISTER, Userfault
-from .uffd import _open as _opened
+from ..errors import MemslotError
+from .uffd import Userfault
 
 _UFFDIO_WRITEPROTECT = 0xC018_AA06
 _UFFDIO_CONTINUE = 0xC020_AA07
@@ -43,21 +40,6 @@ class Trap(Userfault):
 
     Raises NotRunError when the kernel has no userfaultfd of this mode, or does not permit it.
     """
-
-    #: What is asked of the kernel, and which accesses are registered for.
-    feature: int
-    mode: int
-
-    def __init__(self, hva: int, size_bytes: int) -> None:
-        self._place = hva, size_bytes
-        self._fd = _opened()
-        try:
-            self._call(_UFFDIO_API, _API_ARGUMENT.pack(_API, self.feature, 0))
-            self._call(_UFFDIO_REGISTER, _RANGE_ARGUMENT.pack(*self._place, self.mode, 0))
-        except OSError as error:
-            self.close()
-            why = os.strerror(error.errno or 0)
-            raise NotRunError(f"userfaultfd, {type(self).__name__}: {why}") from None
 
     @abstractmethod
     def shut(self) -> None:

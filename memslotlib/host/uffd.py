@@ -1,4 +1,4 @@
-"""userfaultfd: memory whose first access waits, also one that KVM makes, until it is served.
+"""userfaultfd: memory whose accesses wait, also those that KVM makes, until they are served.
 
 Declared here rather than taken from linux/userfaultfd.h; x86-64 only, as all of the harness.
 """
@@ -11,13 +11,13 @@ import fcntl
 import os
 import select
 from struct import Struct
+from typing import ClassVar
 
 from ..errors import NotRunError
 from ..uapi import PAGE_SIZE
 
 _SYS_USERFAULTFD = 323
 _API = 0xAA
-_MODE_MISSING = 1
 _EVENT_PAGEFAULT = 0x12
 _UFFDIO_API = 0xC018_AA3F
 _UFFDIO_REGISTER = 0xC020_AA00
@@ -36,21 +36,28 @@ class Userfault:
     """Pages that are waited for: whoever touches one sleeps until it is served.
 
     ``hva`` and ``size_bytes`` are page-aligned memory of this process that nobody has touched yet.
-    Closing serves whatever is still waited for.
+    Closing serves whatever is still waited for. A subclass asks for another ``feature`` and another
+    ``mode`` of waiting.
 
-    Raises NotRunError when the kernel has no userfaultfd or does not permit it.
+    Raises NotRunError when the kernel has no userfaultfd of this mode, or does not permit it.
 
     Source: Documentation/admin-guide/mm/userfaultfd.rst.
     """
 
+    #: What is asked of the kernel, and which accesses wait: UFFDIO_REGISTER_MODE_MISSING.
+    feature: ClassVar[int] = 0
+    mode: ClassVar[int] = 1
+
     def __init__(self, hva: int, size_bytes: int) -> None:
+        self._place = hva, size_bytes
         self._fd = _open()
         try:
-            self._call(_UFFDIO_API, _API_ARGUMENT.pack(_API, 0, 0))
-            self._call(_UFFDIO_REGISTER, _RANGE_ARGUMENT.pack(hva, size_bytes, _MODE_MISSING, 0))
+            self._call(_UFFDIO_API, _API_ARGUMENT.pack(_API, self.feature, 0))
+            self._call(_UFFDIO_REGISTER, _RANGE_ARGUMENT.pack(*self._place, self.mode, 0))
         except OSError as error:
             self.close()
-            raise NotRunError(f"userfaultfd: {os.strerror(error.errno or 0)}") from None
+            why = os.strerror(error.errno or 0)
+            raise NotRunError(f"userfaultfd, {type(self).__name__}: {why}") from None
 
     def wait(self, limit_s: float) -> int:
         """Return the page that somebody waits for, or 0 when nobody does within the limit."""

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 
 import pytest
+from made_rounds import WELL
 
 from memslotlib import litmus
 from memslotlib.errors import NotRunError
@@ -12,7 +13,7 @@ from memslotlib.host import switched as switching
 from memslotlib.host.arena import NoProgressError
 from memslotlib.host.describe import describe
 from memslotlib.host.standins import AWAY_BYTES, How, Standin, _Nothing
-from memslotlib.host.switched import Met, Round, Stores, switched
+from memslotlib.host.switched import Met, Round, switched
 from memslotlib.interface import Access, Context
 from memslotlib.litmus_standins import OTHER_HVA, scenario
 from memslotlib.uapi import PAGE_SIZE
@@ -24,17 +25,6 @@ WAITS = (How.UFFD_MINOR, How.UFFD_WP)
 ROUNDS = 5
 
 QUIET = Met(9, {}, {}, asleep=False, told=False)
-WELL = Stores(
-    leaked=False,
-    kept=True,
-    intact=True,
-    changed=False,
-    sent=True,
-    shut=False,
-    first=True,
-    then=True,
-    idle=False,
-)
 
 
 def run(how, access=Access.STORE, context=CPL3, rounds=ROUNDS, backend=None):

@@ -126,7 +126,7 @@ def test_a_kernel_without_the_mode_is_not_run_and_leaves_no_descriptor(kind, mon
     monkeypatch.setattr(kind, "feature", 1 << 63)
     leaks()
 
-    with pytest.raises(NotRunError, match=r"userfaultfd(, \w+: Invalid argument|: )"):
+    with pytest.raises(NotRunError, match=r"userfaultfd, \w+: Invalid argument"):
         kind(HVA, SIZE_BYTES)
     assert leaks() == {}
 

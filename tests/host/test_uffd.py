@@ -90,5 +90,5 @@ def test_closing_serves_who_waits(pages):
 
 
 def test_memory_that_is_not_there_is_refused(pages):
-    with pytest.raises(NotRunError, match="userfaultfd: Invalid argument"):
+    with pytest.raises(NotRunError, match="userfaultfd, Userfault: Invalid argument"):
         Userfault(0x2310_0000_0000, 0x1000)

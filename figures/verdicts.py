@@ -16,8 +16,9 @@ from memslotlib.verdict import Word
 from memslotlib.views.prose import Said
 from memslotlib.views.tables import Cell, Table
 
+from .mutants import UNRECORDED, newest
+
 CLAIMS = ROOT / "book" / "claims"
-_UNRECORDED = "Nothing is recorded; `memslots claims --record` records it."
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def table(question: str, records: Mapping[str, Recorded] | None = None) -> Table
     """Return a row for each API and a column for each claim of the question."""
     found = recorded(question) if records is None else records
     if not found:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     rows = []
     for api in APIS.values():
         rows.append((api.title, *(_cell(one.of(api.key), one.is_stale) for one in found.values())))
@@ -63,7 +64,7 @@ def details(question: str, records: Mapping[str, Recorded] | None = None) -> Tab
     """
     found = recorded(question) if records is None else records
     if not found:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     rows = [
         _row(identity, cell)
         for identity, one in found.items()
@@ -74,30 +75,58 @@ def details(question: str, records: Mapping[str, Recorded] | None = None) -> Tab
     return Table(columns, rows)
 
 
-def searched(question: str, records: Mapping[str, Recorded] | None = None) -> Said:
+def searched(
+    question: str,
+    records: Mapping[str, Recorded] | None = None,
+    wider: Iterable[Record] | None = None,
+) -> Said:
     """Return what the searches left out, and why: which claims have a smaller bound."""
     found = recorded(question) if records is None else records
     if not found:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     bounds = sorted({cell.bound for one in found.values() for cell in one.cells if cell.bound})
-    return Said(f"Searched: {'; '.join(bounds)}. {ONE_SPACE}. {_smaller(found)}".strip())
+    made = newest("left-out", wider)
+    return Said(f"Searched: {'; '.join(bounds)}. {ONE_SPACE}. {_smaller(found, made)}".strip())
 
 
-def _smaller(found: Mapping[str, Recorded]) -> str:
+def _smaller(found: Mapping[str, Recorded], wider: Record | None) -> str:
     """Return which claims have a smaller bound than every access to every frame, and why."""
-    reasons: dict[str, list[str]] = {}
+    claims_of: dict[str, list[str]] = {}
     for identity, one in found.items():
-        scene = ALL_SCENES.get(str(one.record.parameters.get("litmus")))
-        if scene is not None and scene.smaller:
-            reasons.setdefault(scene.smaller, []).append(identity)
-    return " ".join(f"{', '.join(ids)}: {reason}." for reason, ids in reasons.items())
+        name = str(one.record.parameters.get("litmus"))
+        if name in ALL_SCENES and ALL_SCENES[name].smaller:
+            claims_of.setdefault(name, []).append(identity)
+    reasons: dict[str, list[str]] = {}
+    for name, ids in claims_of.items():
+        reasons.setdefault(f"{ALL_SCENES[name].smaller}{_left_out(name, wider)}", []).extend(ids)
+    if not reasons:
+        return ""
+    told = " ".join(f"{', '.join(ids)}: {reason}." for reason, ids in reasons.items())
+    said = wider.parameters if wider else {}
+    api = f" of {APIS[said['api']].title}" if said else ""
+    more = f"In brackets the states{api} so, and with three accesses in every way to every frame."
+    return f"{told} {more if said else ''}".strip()
+
+
+def _left_out(name: str, wider: Record | None) -> str:
+    """Return how many states a scene has, and would have if it left nothing out."""
+    counted = wider.result["scenes"].get(name) if wider else None
+    if wider is None or counted is None:
+        return ""
+    more = "" if counted["is_complete"] else "more than "
+    stale = ", stale" if wider.is_stale(code_digest(*MODULES)) else ""
+    return f" ({_millions(counted['states'])}, {more}{_millions(counted['whole'])}{stale})"
+
+
+def _millions(states: int) -> str:
+    return f"{states / 1e6:.3g} million"
 
 
 def source(question: str, records: Mapping[str, Recorded] | None = None) -> Said:
     """Return where the recorded verdicts come from."""
     found = recorded(question) if records is None else records
     if not found:
-        return Said(_UNRECORDED)
+        return Said(UNRECORDED)
     made = [one.record.provenance for one in found.values()]
     commits = ", ".join(dict.fromkeys(f"`{one.commit[:12]}`" for one in made))
     stale = "; **some are stale: the code has changed since**" * any(

@@ -30,6 +30,8 @@ _ELSEWHERE = {
     "orders-": "T5.3",
     "mutants": "T5.8",
     "headline": "T5.10",
+    "coverage": "T5.12",
+    "left-out": "T5.2",
     HOST: "A5",
     NOT_RUN: "A5",
 }
@@ -94,8 +96,8 @@ def ids(experiment: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
 def asks_a_kernel(experiment: str) -> bool:
     """Tell whether a record is about what a kernel does; others are about the model or this code.
 
-    >>> asks_a_kernel("delete-create+load"), asks_a_kernel("claim-Q4.1")
-    (True, False)
+    >>> asks_a_kernel("delete-create+load"), asks_a_kernel("claim-Q4.1"), asks_a_kernel("coverage")
+    (True, False, False)
     """
     return not experiment.startswith((_OF_THE_MODEL, *_ELSEWHERE))
 

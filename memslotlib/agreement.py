@@ -88,7 +88,6 @@ _NATIVE, _EMULATED = "long64-cpl3", "long64"
 COPIED = {
     "get-copy": ("truncate-logged+store", "today"),
     "get-delete": ("truncate-logged+store", "today"),
-    "two-slots": ("truncate-logged+store", "today"),
     "pause": ("truncate-logged+store", "pause"),
     "move": ("move-logged+round", "move"),
 }

@@ -153,6 +153,8 @@ def _record_claims(chosen: Sequence[claims.Claim], folder: Path) -> int:
     if len(chosen) == len(claims.load(CLAIMS)):
         evidence.append(folder / recheck.FILE, recheck.record_coverage(chosen))
         print("every line that never ran: recorded", flush=True)
+        evidence.append(folder / recheck.FILE, recheck.record_left_out(chosen))
+        print("what smaller bounds leave out: recorded", flush=True)
     if any(claim.question == "Q5" for claim in chosen):
         evidence.append(folder / recheck.FILE, recheck.record_orders())
         print("every order of the steps without a pause: recorded", flush=True)

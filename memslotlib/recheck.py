@@ -47,6 +47,9 @@ WIDER: Mapping[str, Mapping[str, int]] = {
     "3 vCPUs": {"vcpus": 3},
 }
 WIDER_STATES_MAX = 150_000_000
+#: Whose API a scene with a smaller bound is searched with as if it left nothing out, and how far.
+LEFT_OUT_API = "today"
+LEFT_OUT_STATES_MAX = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,29 @@ def record_coverage(claims: Sequence[Claim]) -> Record:
         provenance=here_and_now(describe().as_dict()),
         code=code_digest(*MODULES, "memslotlib.protocol.unran"),
     )
+
+
+def record_left_out(claims: Sequence[Claim]) -> Record:
+    """Return how many states scenes with a smaller bound have, and would have without it."""
+    asked = dict.fromkeys(scene(one.litmus) for one in claims if one.is_modelled)
+    return Record(
+        experiment="left-out",
+        parameters={"api": LEFT_OUT_API, "states": LEFT_OUT_STATES_MAX},
+        result={"scenes": {one.name: left_out(one) for one in asked if one.smaller}},
+        provenance=here_and_now(describe().as_dict()),
+        code=code_digest(*MODULES),
+    )
+
+
+def left_out(asked: Scene, states: int = LEFT_OUT_STATES_MAX) -> dict[str, Any]:
+    """Return a scene's states, and those with three accesses in its every way to every frame."""
+    whole = replace(asked, accesses=everywhere(asked), accesses_max=Scene.accesses_max)
+    found = explore(
+        model(whole.world(api(LEFT_OUT_API))), traces=False, bounds=Bounds(states=states)
+    )
+    bound = explored(asked.name, LEFT_OUT_API).result
+    assert bound is not None, f"{asked.name}: {LEFT_OUT_API} makes every change"
+    return {"states": bound.states, "whole": found.states, "is_complete": found.is_complete}
 
 
 def record_headline(claims: Sequence[Claim]) -> Record:

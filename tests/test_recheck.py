@@ -6,6 +6,7 @@ import pytest
 
 from memslotlib import recheck
 from memslotlib.claims import load
+from memslotlib.litmus_model import explored, scene
 from memslotlib.protocol import unran
 from memslotlib.protocol.grammar import orders
 from memslotlib.protocol.properties import violated
@@ -100,6 +101,25 @@ def test_which_lines_never_run_is_recorded_with_the_reasons():
     # Some API has each of these.
     assert "no slot is disabled" in result["reasons"]
     assert not any("is disabled" in text for _, text in places)
+
+
+def test_what_a_smaller_bound_leaves_out_is_counted_as_far_as_the_bound():
+    small = scene("readonly+store")
+    counted = recheck.left_out(replace(small, accesses=small.accesses[:1]), 1000)
+    whole = recheck.left_out(scene("split+load"))
+
+    assert counted["states"] == explored("readonly+store", "today").result.states
+    assert not counted["is_complete"]
+    assert counted["whole"] >= 1000
+    assert whole["is_complete"]
+    assert whole["whole"] == whole["states"]
+
+
+def test_only_scenes_that_leave_something_out_are_counted(monkeypatch):
+    monkeypatch.setattr(recheck, "left_out", lambda asked: asked.name)
+    made = recheck.record_left_out([CLAIMS["Q5.10"], CLAIMS["Q5.29"], CLAIMS["Q0.1"]])
+
+    assert made.result == {"scenes": {"hva-flip+vhost": "hva-flip+vhost"}}
 
 
 def test_claims_of_whole_ioctls_run_on_the_simulator():

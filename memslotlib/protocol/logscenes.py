@@ -13,7 +13,7 @@ from .apis import Api
 from .kernel import LOCK
 from .program import Op, Program
 from .ring import reaped, settle_rings
-from .scenes import MOVE, NO_LOG, OTHER, SPLIT, TRUNCATE, Scene, instead, logged
+from .scenes import MOVE, NO_LOG, OTHER, SPLIT, TRUNCATE, Scene, logged
 from .slots import Change, Contents, Slot
 from .userspace import SEND, fetch_bitmap
 from .world import X86, Access, Policy, World, every
@@ -46,9 +46,8 @@ class RingScene(LoggedScene):
 
     accesses_max: int = 2
     smaller: str = (
-        instead("two accesses of each vCPU, as userspace reads rings as well", "three", 204, 37)
-        + f"; {NO_LOG}"
-        + instead("three stores to two frames", "KVM's own to the fourth frame", 81, 37)
+        f"two accesses of each vCPU, as userspace reads rings as well; {NO_LOG}; the guest stores "
+        "to two frames, and KVM itself to one"
     )
     reads: str = "after"
 
@@ -106,7 +105,7 @@ def _rings(name: str, change: Change, accesses: tuple[Access, ...], reads: str) 
 
 
 _LOW, _HIGH = _stores(1, 2, emulator=1), _stores(2, 3, emulator=2)
-_TWO_FRAMES = NO_LOG + instead("three stores to two frames", "KVM's own to frame 3", 74, 31)
+_TWO_FRAMES = f"{NO_LOG}; frame 3 is not accessed"
 #: The first frame of a slot goes.
 CUT = Change((OTHER, Slot("old", 1, 3)), (OTHER, Slot("tail", 2, 2)))
 
@@ -117,8 +116,7 @@ _ALL: tuple[Scene, ...] = (
         "move-logged+round",
         logged(MOVE),
         (*_stores(1, 2, emulator=2), *every(("store",), (3,), ("emulator",))),
-        smaller=NO_LOG
-        + instead("frame 3 is stored to by KVM itself alone", "stores of the guest", 23, 15),
+        smaller=f"{NO_LOG}; frame 3 is stored to by KVM itself alone",
     ),
     *(_rings("truncate", TRUNCATE, _LOW, reads) for reads in ("before", "late", "after")),
     *(_rings("split", SPLIT, _LOW, reads) for reads in ("before", "late", "after")),

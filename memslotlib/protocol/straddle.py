@@ -96,7 +96,7 @@ def make(
     if part in made:
         m.fail("I14' no part of an access is made twice", str(part))
     if part.is_write and slot.log:
-        mark_dirty(m, w, slot, part.gfn)
+        mark_dirty(m, w, slot, part.gfn, v)
     return page
 
 

@@ -76,22 +76,24 @@ def lines(result: Result) -> Iterator[Line]:
             before[where] = (*earlier, text)
 
 
-def reason(line: Line, sight: Sight, broken: Collection[str]) -> str:
+def reason(line: Line, sight: Sight, broken: Collection[str], asked: Collection[str]) -> str:
     """Return why a line does not run in a world whose search breaks so much; empty if nothing says.
 
-    The first rule that fits tells.
+    Both are ids of properties: those that are broken, and all that the search asks of. The first
+    rule that fits tells.
     """
     said = _FAILS.match(line.text)
     if said is not None and said[1] not in broken:
-        return HOLDS
+        return HOLDS if said[1] in asked else NOT_ASKED
     return next((rule.reason for rule in RULES if rule.explains(line, sight)), "")
 
 
 def reasons(w: World, result: Result) -> Iterator[tuple[Line, str]]:
     """Yield each line that did not run, and each for which a rule fits, with the reason."""
     sight, broken = Sight(w), violated(result)
+    asked = {name.split()[0] for name in result.verdicts}
     for line in lines(result):
-        why = reason(line, sight, broken)
+        why = reason(line, sight, broken, asked)
         if why or not line.is_covered:
             yield line, why
 
@@ -107,6 +109,7 @@ def _without(*steps: str) -> Callable[[Sight], bool]:
 
 #: What a line that says that a property breaks is there for, where it does not.
 HOLDS = "the property holds here"
+NOT_ASKED = "this scene does not ask for the property"
 _PAUSED = "nobody is inside KVM_RUN when that is done"
 _NOTHING_REMEMBERED = "this scene does not ask what is remembered of holes"
 _NO_PML = "the processor logs no stores"

@@ -325,7 +325,8 @@ class World:
     def ring_entries(self) -> tuple[RingEntry, ...]:
         """Every entry that stores may put into a dirty ring."""
         slots = [slot for sets in self.contents for one in sets for slot in one if slot.log]
-        stores = [(one.as_id, one.gfn) for one in self.accesses if one.is_write]
+        parts = [part for one in self.accesses for part in one.parts]
+        stores = [(one.as_id, one.gfn) for one in parts if one.is_write]
         return tuple(
             dict.fromkeys(
                 RingEntry.of(slot, gfn)

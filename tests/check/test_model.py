@@ -319,6 +319,7 @@ def test_a_step_can_take_the_place_of_another_one():
             "step long_step and what replaces it: one has a yield, the other has none",
         ),
     ],
+    ids=["no step", "plain by long", "long by plain"],
 )
 def test_a_replacement_that_would_do_nothing_is_refused(old, new, text):
     assert refusal(lambda: with_properties().with_step(old, new)) == text

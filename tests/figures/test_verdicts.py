@@ -146,12 +146,20 @@ def test_each_bug_of_the_past_is_found_before_its_fix_and_not_after():
         assert after.text == "HOLDS"
 
 
-def test_a_smaller_bound_is_told_with_its_reason(found):
+def test_a_smaller_bound_is_told_with_its_reason_and_the_states_that_are_left_out(found):
     small = replace(found["Q4.1"].record, parameters={"litmus": "hva-flip+vhost"})
-    told = verdicts.searched("Q4", {"Q4.1": replace(found["Q4.1"], record=small)}).text
+    chosen = {"Q4.1": replace(found["Q4.1"], record=small)}
+    counted = {"states": 520_000, "whole": 78_100_000, "is_complete": True}
 
-    assert "Q4.1: the guest accesses one frame and vhost all four" in told
-    assert "78 million states instead of 0.5 million" in told
+    def told(**change):
+        result = {"scenes": {"hva-flip+vhost": counted | change}}
+        made = Record("left-out", {"api": "today"}, result, MADE, "c0de")
+        return verdicts.searched("Q4", chosen, [made]).text
+
+    assert "Q4.1: the guest accesses one frame, and vhost all four (0.52 million, 78.1 m" in told()
+    assert "(0.52 million, more than 78.1 million)" in told(is_complete=False)
+    assert "In brackets the states of delete and create so" in told()
+    assert "all four." in verdicts.searched("Q4", chosen, []).text
     assert "vhost" not in verdicts.searched("Q4", found).text
 
 

@@ -11,7 +11,7 @@ from protocol.stage import stage as staged
 from memslotlib.check import explore, step
 from memslotlib.litmus_model import api, scene
 from memslotlib.protocol.apis import today, user_exit
-from memslotlib.protocol.kernel import invalidate, swap
+from memslotlib.protocol.kernel import free, invalidate, swap
 from memslotlib.protocol.kernel import replace as edit
 from memslotlib.protocol.mmu import zap_all
 from memslotlib.protocol.model import model
@@ -375,3 +375,15 @@ def test_a_swap_waits_for_who_is_taking_notes_over():
     assert not update.step()
     stage.run(taking)
     assert update.step()
+
+
+def test_a_slot_that_is_freed_meanwhile_must_not_be_marked():
+    stage = logging(COMES, edit(LOG, NEW), Op(free, (LOG,)))
+    stored(stage)
+    taking = stage.accessing(EMULATED)
+    until(taking, "PML: gfn 0 is in old")
+    stage.run(stage.update())
+    assert stage.failed == []
+
+    assert taking.step()
+    assert stage.failed == ["I1 no use of a slot that was freed"]

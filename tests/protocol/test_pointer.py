@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from protocol.stage import GONE, OLD, stage, until
 
 from memslotlib.check import explore
 from memslotlib.litmus_model import api, broken_by, mutant, scene
+from memslotlib.protocol.kernel import free
+from memslotlib.protocol.kernel import replace as edit
 from memslotlib.protocol.model import model
-from memslotlib.protocol.pointer import set_number
+from memslotlib.protocol.pointer import access_by_pointer, device_by_pointer, set_number
+from memslotlib.protocol.program import Op
 from memslotlib.protocol.properties import stated, violated
 from memslotlib.protocol.world import X86, Access
+
+EMULATED, LATER = Access("load", 0, "emulator"), Access("load", 1, "emulator")
 
 SPLIT = scene("split+pointer")
 I16 = stated("I16").name
@@ -83,3 +89,19 @@ def test_where_look_ups_are_one_step_nobody_asks():
 
     assert I16 not in {one.name for one in model(w).properties}
     assert I16 in {one.name for one in model(world("today")).properties}
+
+
+@pytest.mark.parametrize("by_device", [True, False])
+def test_a_slot_that_is_freed_between_the_pointer_and_its_use_is_used_all_the_same(by_device):
+    by = "device" if by_device else "emulator"
+    store, loaded = Access("store", 1, "device"), Access("load", 1, by)
+    parts = {"outside": (store, loaded) if by_device else (store,), "accesses": (EMULATED, LATER)}
+    on = stage(GONE, edit(OLD, None), Op(free, (OLD,)), pointers=True, **parts)
+    who = (device_by_pointer,) if by_device else (access_by_pointer,)
+    more = () if by_device else (on.world.cpu[0],)
+    actor = on.start(*who, on.world, *more, loaded)
+    until(actor, "load gfn 1 via")
+    on.run(on.update())
+    on.run(actor)
+
+    assert "I1 no use of a slot that was freed" in on.failed

@@ -338,3 +338,14 @@ def test_the_grace_periods_of_the_proposed_exit_keep_its_parts_in_one_layout():
 
     assert broken(small) == set()
     assert "I14" in broken(small.mutated(Program(kept)))
+
+
+def test_both_parts_of_a_store_are_pushed_to_the_ring_of_the_vcpu_that_makes_it():
+    logs = Slot("old", 0, 2, log=True, number=1)
+    on = straddling(Change((logs,), (logs,)), ring=True)
+
+    on.run(on.accessing(WIDE_STORE, cpu=1))
+
+    known, cpu = on.world.ring_entries, on.world.cpu
+    pushed = [[one.offset for n, one in enumerate(known) if on.m.ring[v, n]] for v in cpu]
+    assert pushed == [[], [0, 1]]

@@ -14,7 +14,17 @@ from memslotlib.litmus_model import POLICIES, api, explored, scene
 from memslotlib.protocol import unran
 from memslotlib.protocol.model import model
 from memslotlib.protocol.sight import Sight
-from memslotlib.protocol.unran import HOLDS, RULES, Line, Place, Rule, lines, reason, reasons
+from memslotlib.protocol.unran import (
+    HOLDS,
+    NOT_ASKED,
+    RULES,
+    Line,
+    Place,
+    Rule,
+    lines,
+    reason,
+    reasons,
+)
 from memslotlib.provenance import ROOT
 
 SMALL = [
@@ -104,6 +114,12 @@ def test_a_step_that_says_what_breaks_runs_if_and_only_if_that_does():
     assert held == {HOLDS}
 
 
+def test_a_property_that_nobody_asks_for_is_not_said_to_hold():
+    told_of = {why for line, why in told("split+load", "today", "x86") if "I6 " in line.text}
+
+    assert told_of == {NOT_ASKED}
+
+
 def test_a_search_that_is_cut_leaves_lines_without_a_reason():
     w = scene("split+load").world(api("today"))
     cut = explore(model(w), traces=False, bounds=Bounds(states=50))
@@ -128,6 +144,6 @@ def test_the_first_rule_that_fits_tells(monkeypatch):
     rules = tuple(Rule(name, (Place("f"),), lambda s: True) for name in ("one", "two"))
     monkeypatch.setattr(unran, "RULES", rules)
 
-    assert reason(line, sight, ()) == "one"
-    assert reason(line._replace(block=unran.Block("g")), sight, ()) == ""
+    assert reason(line, sight, (), ()) == "one"
+    assert reason(line._replace(block=unran.Block("g")), sight, (), ()) == ""
     assert Path(unran.__file__) in SOURCES

@@ -18,6 +18,7 @@ from .apis import Api, today
 from .exits import CHANGE_MAP, HOLD, RELEASE
 from .mmio import generational
 from .program import Op, Program
+from .sight import Sight
 from .slots import Change, Slot
 from .userspace import COPY, SETTLE
 from .world import X86, Access, Kind, Policy, Via, World, every
@@ -63,8 +64,12 @@ class Scene:
     pointers: bool = False
 
     def refusal(self, api: Api) -> str:
-        """Return why the API cannot make the change; empty if it can."""
-        return api.refusal(self.change)
+        """Return why nothing is asked of an API: what it cannot do, or what never happens."""
+        refused = api.refusal(self.change)
+        if not refused and self.exits == "drained":
+            leaves = Sight(self.world(api)).own & {"none", "invalid"}
+            return "" if leaves else "nobody leaves: there is no exit to complete"
+        return refused
 
     def world(self, api: Api, policy: Policy = X86, *, more: int = 0, vcpus: int = 0) -> World:
         """Return the scene with the API's program; ``more`` accesses each, or other ``vcpus``.

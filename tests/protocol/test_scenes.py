@@ -61,6 +61,18 @@ def test_an_api_says_why_it_cannot_make_a_scenes_change():
     assert all(scene.refusal(TODAY) == "" for scene in SCENES.values())
 
 
+def test_where_nobody_leaves_there_is_no_exit_to_drain():
+    drained = SCENES["hva-flip+drained-exit"]
+    asked = {key for key, api in APIS.items() if not drained.refusal(api)}
+
+    assert asked == {
+        *("today", "rfc-posted", "rfc-intended", "wholesale-block"),
+        *("fetch-remove-add", "attributes"),
+    }
+    assert drained.refusal(APIS["pause"]) == "nobody leaves: there is no exit to complete"
+    assert SCENES["hva-flip+exit"].refusal(APIS["pause"]) == ""
+
+
 def left_out(scene):
     """Return the accesses of a scene's kinds and ways, to any frame, that it does not have."""
     made = {*scene.accesses, *scene.outside}

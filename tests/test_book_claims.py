@@ -49,7 +49,12 @@ def test_the_model_says_the_word_that_was_expected(claim, api, context):
     assert recheck.simulated(claim, api, context).word is claim.expected(api).model
 
 
-@pytest.mark.parametrize("claim", MODELLED, ids=lambda claim: claim.id)
+def in_one_process(claim):
+    """A claim, whose searches are shared by those of the same scene in the same process."""
+    return pytest.param(claim, id=claim.id, marks=pytest.mark.xdist_group(claim.litmus))
+
+
+@pytest.mark.parametrize("claim", map(in_one_process, MODELLED))
 def test_every_interleaving_says_what_was_expected_and_the_mutants_flip_it(claim):
     cells = list(recheck.check(claim))
 

@@ -54,7 +54,7 @@ def in_one_process(claim):
     return pytest.param(claim, id=claim.id, marks=pytest.mark.xdist_group(claim.litmus))
 
 
-@pytest.mark.parametrize("claim", map(in_one_process, MODELLED))
+@pytest.mark.parametrize("claim", [in_one_process(claim) for claim in MODELLED])
 def test_every_interleaving_says_what_was_expected_and_the_mutants_flip_it(claim):
     cells = list(recheck.check(claim))
 

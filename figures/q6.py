@@ -9,10 +9,10 @@ from memslotlib import claims, litmus_copying, litmus_increments, litmus_logs, r
 from memslotlib.abi import SimVm
 from memslotlib.bitmaps import Bitmap, carried, size_bytes
 from memslotlib.claims import Claim, Expectation
-from memslotlib.experiments import host_label, recalled
+from memslotlib.experiments import host_label, recall_sequences, recalled
 from memslotlib.interface import Context
 from memslotlib.layout import Change, Layout, Region
-from memslotlib.litmus_logs import SEQUENCES, WRITTEN, Keeps, Outcome, Tracking, play
+from memslotlib.litmus_logs import SEQUENCES, WRITTEN, Outcome, Tracking, play
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Verdict, Word
 from memslotlib.views.prose import Said, say
@@ -157,38 +157,10 @@ def hosted(claim: Claim, one: Expectation, records: Sequence[Shown]) -> Verdict:
         return _recalled(by(records, COPIES).get(one.api))
     if claim.litmus == litmus_increments.NAME:
         return _recalled(by(records, INCREMENTS).get(one.api))
-    rows = [
-        row for row in told(records) if (row["test"], row["sequence"]) == (claim.litmus, one.api)
-    ]
-    if not rows:
-        return Verdict.not_run("nothing is recorded")
-    if rows[0]["refused"]:
-        return Verdict.does_not_apply(rows[0]["refused"])
-    host = host_label(next(x.record for x in records if x.record.experiment == LOGS))
-    return _sequence(Keeps(claim.keeps), one.api, rows, records, host)
-
-
-def _sequence(
-    keeps: Keeps,
-    name: str,
-    rows: Sequence[Mapping[str, Any]],
-    records: Sequence[Shown],
-    host: str,
-) -> Verdict:
-    if keeps is Keeps.FITS:
-        # The length of the answer is the harness's own; what the kernel wrote was looked for.
-        (made,) = (one.record for one in records if one.record.experiment == LOGS)
-        sizes = litmus_logs.resized(name)
-        beyond = [w > r for b, a, r, w, _ in made.samples["written"] if (b, a) in sizes]
-        trials, hits = len(beyond), sum(beyond)
-    else:
-        column = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
-        trials = sum(row["runs"] for row in rows)
-        hits = sum(row["runs"] for row in rows if row[column])
-    writes = trials * len(WRITTEN)
-    if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=writes)
-    return Verdict.not_seen(trials, opportunities=writes, host=host)
+    made = [one.record for one in records if one.record.experiment == LOGS]
+    said = f"{claim.litmus} {one.api}: {claim.keeps}"
+    found = recall_sequences(made[-1]) if made else {}
+    return found.get(said, Verdict.not_run("nothing is recorded"))
 
 
 def _simulated(claim: Claim, api: str) -> Verdict:

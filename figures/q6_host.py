@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from memslotlib.copying import How
+from memslotlib.experiments import SEQUENCES as LOGS
 from memslotlib.experiments import recall_checks, recalled
 from memslotlib.litmus_copying import NAME as COPIES
 from memslotlib.litmus_increments import APIS, modelled
@@ -18,7 +19,6 @@ from .verdicts import Recorded, recorded
 
 __all__ = ["COPIES", "INCREMENTS", "LOGS", "by", "copies", "copies_per_page", "held", "increments"]
 
-LOGS = "log-sequences"
 FILE = "q6.jsonl"
 #: What an order of calls is called in a table, and the claim of the model and its API that have it.
 ORDERS: Mapping[How, tuple[str, str, str]] = {

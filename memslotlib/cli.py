@@ -19,15 +19,15 @@ from .provenance import ROOT
 from .views.cpu_table import cpu_table
 
 CLAIMS = ROOT / "book" / "claims"
-#: The exit status of a command whose reader went away, as a shell tells it of one that SIGPIPE ends.
+#: The exit status where the reader went away: what a shell tells of a command that SIGPIPE ends.
 READER_GONE = 128 + signal.SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 when it did what was asked, 2 for a bad request.
 
-    What this host cannot run is told as NOT RUN and is no failure. A command whose reader goes away,
-    as ``head`` does, ends without a word.
+    What this host cannot run is told as NOT RUN and is no failure. A command whose reader goes
+    away, as ``head`` does, ends without a word.
     """
     try:
         try:

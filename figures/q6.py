@@ -184,7 +184,8 @@ def _text(copied: Mapping[str, Shown], how: str) -> str:
 
 def _fate(found: Outcome) -> tuple[str, ...]:
     if found.refused:
-        return "", "", "", f"refused: {found.refused.rpartition(' ')[2]}"
+        # There is no answer to any column: not even that nothing is named.
+        return f"refused: {found.refused.rpartition(' ')[2]}", "-", "-", "-"
     return tuple(map(_list, (found.kept, found.lost, found.gone, found.extra)))
 
 

@@ -12,14 +12,27 @@ from memslotlib.litmus_increments import APIS, modelled
 from memslotlib.litmus_increments import NAME as INCREMENTS
 from memslotlib.litmus_stores import LOG, Check
 from memslotlib.verdict import Verdict, Word, chance_at_most
+from memslotlib.views.prose import Said
 from memslotlib.views.tables import Cell, Table
 
 from .records import Shown, recorded_table, shown
 from .verdicts import Recorded, recorded
 
-__all__ = ["COPIES", "INCREMENTS", "LOGS", "by", "copies", "copies_per_page", "held", "increments"]
+__all__ = [
+    "COPIES",
+    "INCREMENTS",
+    "LOGS",
+    "by",
+    "copies",
+    "copies_per_page",
+    "held",
+    "increments",
+    "silence",
+]
 
 FILE = "q6.jsonl"
+_NOTHING = "NOT RUN: nothing is recorded yet."
+_SILENCE = "NOT SEEN in {trials} trials: with 95 %, at most {share:.1%} of such trials lose a page."
 #: What an order of calls is called in a table, and the claim of the model and its API that have it.
 ORDERS: Mapping[How, tuple[str, str, str]] = {
     How.NONE: ("no update: a control", "", ""),
@@ -67,23 +80,42 @@ def copies(
         if how.value in found
     ]
     columns = (
-        *("Order of calls", "Model", "Kernel", "95 % bound", "Rounds", "Lost pages"),
-        *("Lost a round", "Unexplained", "Copies a page", "Stores into a hole"),
+        *("Order of calls", "Model", "Kernel", "Rounds", "Lost pages"),
+        *("In no window", "Copies a page", "Stores into a hole"),
     )
     return recorded_table(columns, rows)
 
 
+def silence(records: Sequence[Shown] | None = None) -> Said:
+    """Return how likely a loss may still be where the copies showed none."""
+    found = by(shown(FILE) if records is None else records, COPIES).values()
+    trials = sorted({one.trials for one in map(_verdict, found) if one.word is Word.NOT_SEEN})
+    if not trials:
+        return Said(_NOTHING)
+    return Said(" ".join(_SILENCE.format(trials=n, share=chance_at_most(n)) for n in trials))
+
+
 def _copy(order: str, model: Cell, one: Shown) -> tuple[object, ...]:
-    samples, verdict = one.record.samples, recalled(one.record)
+    samples = one.record.samples
+    kernel = _stale(Cell.of(_verdict(one)), one)
+    counts = (sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"]))
+    return order, model, kernel, sum(samples["rounds"]), _lost(one), *counts
+
+
+def _verdict(one: Shown) -> Verdict:
+    return recalled(one.record)
+
+
+def _lost(one: Shown) -> str:
+    """Return how many pages were lost, and how many a round; of two slots, of each."""
+    samples = one.record.samples
     rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
+    if not lost:
+        return "0"
     each = f"{lost / rounds:.2f}"
     if one.parameters["api"] == How.TWO_SLOTS.value:
-        each = f"{first / rounds:.2f} of the first, {(lost - first) / rounds:.2f} of the second"
-    kernel = _stale(Cell.of(verdict), one)
-    return (
-        *(order, model, kernel, _bound(verdict), rounds, lost, each),
-        *(sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"])),
-    )
+        each = f"{first / rounds:.2f} and {(lost - first) / rounds:.2f}"
+    return f"{lost:,}: {each} a round"
 
 
 def copies_per_page(one: Shown | None) -> str:

@@ -91,12 +91,32 @@ def test_copies_tell_loss_beside_precision():
     assert len(rows) == len(q6_host.ORDERS)
     lossless = rows["delete, create, get: INITIALLY_SET"]
     assert lossless[2].startswith("NOT SEEN in 20")
-    assert float(lossless[8]) > 5
+    assert float(lossless[6]) > 5
     tight = rows["get, delete, create, copy"]
     assert tight[2].startswith("SEEN")
-    assert tight[7] == 0
-    assert {row[7] for row in rows.values()} == {0}
-    assert "of the second" in rows["the same with two slots at once"][6]
+    assert tight[4].endswith(" a round")
+    assert {row[5] for row in rows.values()} == {0}
+    assert " and " in rows["the same with two slots at once"][4]
+    assert {row[4] for row in rows.values() if row[2].startswith("NOT SEEN")} == {"0"}
+
+
+def test_a_lost_page_in_no_window_is_told():
+    unexplained = changed(q6_host.COPIES, unexplained=[1] * 20)
+    assert {row[5] for row in texts(q6_host.copies(unexplained, {}).rows)} == {20}
+
+
+def test_silence_has_its_bound():
+    assert q6_host.silence(RECORDS).text == (
+        "NOT SEEN in 20 trials: with 95 %, at most 13.9% of such trials lose a page."
+    )
+    assert q6_host.silence([]).text.startswith("NOT RUN")
+
+
+def test_what_kvm_refuses_has_no_answer():
+    rows = {row[0]: row for row in texts(q6.sequences("log-bitmap", RECORDS).rows)}
+    assert rows["70 become 130 in one call"][1:5] == ["refused: EINVAL", "-", "-", "-"]
+    # That nothing is named is one.
+    assert rows["deleted"][1:3] == ["", ""]
 
 
 def test_increments_list_what_is_missing_in_each_run():

@@ -6,8 +6,9 @@ import pytest
 
 from figures import metadata, q6, q6_host
 from figures.records import Shown, shown
+from memslotlib import litmus_logs
 from memslotlib.claims import load
-from memslotlib.experiments import experiments, recalled
+from memslotlib.experiments import COPIED_PAGES, experiments, recalled
 from memslotlib.litmus_logs import SEQUENCES, Tracking
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Word
@@ -161,3 +162,19 @@ def test_metadata_adds_up_as_the_kernel_allocates_it():
         "write tracking": "512 MiB",
     }
     assert len(metadata.table().rows) == 4
+
+
+def test_numbers_in_the_chapter_are_those_of_the_tests():
+    text = " ".join((ROOT / "book" / "q6.md").read_text("utf-8").split())
+    *first, last = litmus_logs.WRITTEN
+    *then, end = litmus_logs.AFTERWARDS
+    for words in (
+        f"A slot of {litmus_logs.PAGES} pages logs. The guest writes to seven of its pages",
+        "the guest writes to four more",
+        f"of pages {', '.join(map(str, first))} and {last} written before it",
+        f"and {', '.join(map(str, then))} and {end} written after it",
+        "when the guest has written four more pages",
+        f"{COPIED_PAGES:,} pages, each stored to once",
+    ):
+        assert words in text
+    assert (len(litmus_logs.WRITTEN), len(litmus_logs.AFTERWARDS)) == (7, 4)

@@ -25,6 +25,7 @@ IMPORTED = "imported"
 IMPORTS_FILE = "imports.jsonl"
 IMPORT = "import"
 _NO_RECORD = "no record"
+_LACKING = Verdict.not_run(_NO_RECORD)
 #: Verdicts of one record that a line tells one by one; and names of a list or table.
 _TOLD_MAX, _NAMED_MAX = 15, 8
 
@@ -76,7 +77,7 @@ class Recorded:
             return outcomes(record)
         asked = {"experiment": experiment, "parameters": dict(parameters)}
         refused = self.newest.get(evidence.key(NOT_RUN, asked))
-        return {"": Verdict.not_run(refused.result["reason"] if refused else _NO_RECORD)}
+        return {"": Verdict.not_run(refused.result["reason"]) if refused else _LACKING}
 
     def is_stale(self, experiment: str, parameters: Mapping[str, Any]) -> bool:
         """Tell whether the code of its newest record is not that of this checkout."""
@@ -173,10 +174,13 @@ class Compared:
     def differs(self) -> str:
         """What is not the same: nothing, "word", "result", "not run" (by one of them) or "counts".
 
-        A word is SEEN or NOT SEEN, a result what has no word.
+        A word is SEEN or NOT SEEN, a result what has no word. It is "no record" where one of them
+        has none, which says nothing of either.
         """
         if said(self.first) == said(self.second):
             return ""
+        if _LACKING in (self.first, self.second):
+            return _NO_RECORD
         words = [one.word for one in (self.first, self.second) if isinstance(one, Verdict)]
         if Word.NOT_RUN in words:
             return "not run"
@@ -239,9 +243,8 @@ def _aligned(
     if ("" in one) != ("" in other):
         yield "", one.get("", told(one)), other.get("", told(other))
         return
-    lacking = Verdict.not_run(_NO_RECORD)
     for check in dict.fromkeys((*one, *other)):
-        yield plain(check), one.get(check, lacking), other.get(check, lacking)
+        yield plain(check), one.get(check, _LACKING), other.get(check, _LACKING)
 
 
 def told(found: Mapping[str, Verdict | str]) -> str:

@@ -151,7 +151,7 @@ def test_two_hosts_differ_by_word_by_counts_or_because_one_did_not_run():
         (word(0, 8), word(0, 9), "counts"),
         (word(0, 9), word(1, 9), "word"),
         ({"n": 1}, {"n": 2}, "result"),
-        ({"n": 1}, {"m": 1}, "not run"),
+        ({"n": 1}, {"m": 1}, "no record"),
     ],
 )
 def test_each_difference_has_its_name(one, other, differs):

@@ -56,8 +56,8 @@ class EvidenceError(MemslotError, ValueError):
     """A record cannot be trusted; the text names the file, the line and what is wrong."""
 
 
-class _NoJsonError(EvidenceError):
-    """A line that is no JSON at all."""
+class _StrangeError(EvidenceError):
+    """A line of something else: no JSON, or no object."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ def parsed(text: str, name: str) -> list[Record]:
 
     Raises EvidenceError naming each line that does not parse, whose digest does not fit, that lacks
     something or has something of the wrong kind, whose schema is not this one's, or that was cut;
-    neighbours that are wrong in the same way are named together. Of a file none of whose lines is
-    JSON it names the first.
+    neighbours that are wrong in the same way are named together. Of a file of something
+    else it names the first.
     """
     # Not splitlines(): it would cut a record at a line separator inside one of its strings.
     *lines, rest = text.split("\n")
@@ -156,7 +156,7 @@ def parsed(text: str, name: str) -> list[Record]:
             records.append(_record(line))
         except EvidenceError as error:
             damaged[number] = str(error)
-            strange += isinstance(error, _NoJsonError)
+            strange += isinstance(error, _StrangeError)
     if rest:
         damaged[len(lines) + 1] = "the last line was cut"
     if strange > 1 and strange == len(lines):
@@ -228,15 +228,15 @@ def _text(path: Path) -> str:
 
 def _record(line: str) -> Record:
     if not line.strip():
-        raise _NoJsonError("an empty line")
+        raise _StrangeError("an empty line")
     try:
         body = json.loads(line, parse_constant=_no_number)
         written = body.pop("digest", None) if isinstance(body, dict) else None
         digest = _digest(body)
     except (ValueError, RecursionError) as error:
-        raise _NoJsonError(f"not JSON: {error}") from error
+        raise _StrangeError(f"not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise EvidenceError(f"a record is a JSON object, not {type(body).__name__}")
+        raise _StrangeError(f"a record is a JSON object, not {type(body).__name__}")
     if written != digest:
         raise EvidenceError(f"its digest is {written}, its content's is {digest}")
     if body.get("schema") != SCHEMA:

@@ -165,7 +165,9 @@ def test_neighbours_that_are_wrong_in_the_same_way_are_named_together():
     assert str(caught.value).endswith("q:5-6: an empty line")
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", "<html>\n</html>\n", f"> {line()}\n" * 3, "\n" * 9])
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "[\n1\n]\n", "<p>\n</p>\n", f"> {line()}\n" * 3, "\n" * 9]
+)
 def test_a_file_of_something_else_is_one_error(text):
     with pytest.raises(EvidenceError) as caught:
         evidence.parsed(text, "q")

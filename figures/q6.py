@@ -95,6 +95,18 @@ def sequences(test: str, records: Sequence[Shown] | None = None) -> Table:
     return Table(("Update", "Named", "Lost", "Gone", "Named, not written", "Kernel"), rows)
 
 
+def manual(records: Sequence[Shown] | None = None) -> Said:
+    """Return whether manual protection changes what an update keeps, on simulator and kernel."""
+    given = shown(FILE) if records is None else records
+    plain, by_hand = (
+        sequences(one.value, given).rows for one in (Tracking.BITMAP, Tracking.MANUAL)
+    )
+    differ = [str(one[0]) for one, other in zip(plain, by_hand, strict=True) if one != other]
+    where = "simulator and kernel" if told(given) else "the simulator; of a kernel it is NOT RUN"
+    said = f"it is the same, on {where}" if not differ else f"it is not so of: {'; '.join(differ)}"
+    return Said(f"With KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 {said}.")
+
+
 def told(records: Sequence[Shown]) -> list[Mapping[str, Any]]:
     """Return the rows of what a kernel answered to every sequence."""
     made = [one.record for one in records if one.record.experiment == LOGS]

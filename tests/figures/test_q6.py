@@ -101,6 +101,25 @@ def test_copies_tell_loss_beside_precision():
     assert {row[4] for row in rows.values() if row[2].startswith("NOT SEEN")} == {"0"}
 
 
+def test_every_order_of_calls_has_a_word_of_a_model():
+    said = {row[0]: row[1] for row in texts(q6_host.copies(RECORDS).rows)}
+    assert said["ring, read by slots with exchanged ids"] == "VIOLATED (simulator)"
+    assert said["delete, create, get: INITIALLY_SET"] == "no loss (simulator)"
+    assert said["the same while vCPUs are paused"] == "HOLDS (Q6.1, pause)"
+    assert all(said.values())
+
+
+def test_manual_protection_changes_nothing_and_a_difference_is_told():
+    assert q6.manual(RECORDS).text.endswith("it is the same, on simulator and kernel.")
+    assert q6.manual([]).text.endswith("on the simulator; of a kernel it is NOT RUN.")
+    rows = [
+        {**row, "lost": [1]} if (row["test"], row["sequence"]) == ("log-manual", "move") else row
+        for row in q6.told(RECORDS)
+    ]
+    told = q6.manual(changed(q6_host.LOGS, rows=rows)).text
+    assert told.endswith("it is not so of: MOVE by a page.")
+
+
 def test_a_lost_page_in_no_window_is_told():
     unexplained = changed(q6_host.COPIES, unexplained=[1] * 20)
     assert {row[5] for row in texts(q6_host.copies(unexplained, {}).rows)} == {20}

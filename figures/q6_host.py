@@ -29,6 +29,7 @@ __all__ = [
     "copies_per_page",
     "held",
     "increments",
+    "second_slot",
     "silence",
 ]
 
@@ -95,6 +96,20 @@ def silence(records: Sequence[Shown] | None = None) -> Said:
     if not trials:
         return Said(_NOTHING)
     return Said(" ".join(_SILENCE.format(trials=n, share=chance_at_most(n)) for n in trials))
+
+
+def second_slot(records: Sequence[Shown] | None = None) -> Said:
+    """Return what each of two slots loses in a round that deletes one after the other."""
+    one = by(shown(FILE) if records is None else records, COPIES).get(How.TWO_SLOTS.value)
+    if one is None:
+        return Said(_NOTHING)
+    samples = one.record.samples
+    rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
+    return Said(
+        "Of two slots that are deleted one after the other a round loses"
+        f" {first / rounds:.2f} pages of the first, and {(lost - first) / rounds:.2f} of the second,"
+        " whose log grows old while the first is deleted."
+    )
 
 
 def _copy(order: str, model: Cell, one: Shown) -> tuple[object, ...]:

@@ -125,6 +125,13 @@ def test_a_lost_page_in_no_window_is_told():
     assert {row[5] for row in texts(q6_host.copies(unexplained, {}).rows)} == {20}
 
 
+def test_what_each_of_two_slots_loses_is_counted():
+    given = changed(q6_host.COPIES, rounds=[10] * 20, lost=[9] * 20, lost_first=[4] * 20)
+    told = q6_host.second_slot(given).text
+    assert "loses 0.40 pages of the first, and 0.50 of the second" in told
+    assert q6_host.second_slot([]).text.startswith("NOT RUN")
+
+
 def test_silence_has_its_bound():
     assert q6_host.silence(RECORDS).text == (
         "NOT SEEN in 20 trials: with 95 %, at most 13.9% of such trials lose a page."

@@ -106,9 +106,9 @@ def second_slot(records: Sequence[Shown] | None = None) -> Said:
     samples = one.record.samples
     rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
     return Said(
-        "Of two slots that are deleted one after the other a round loses"
-        f" {first / rounds:.2f} pages of the first, and {(lost - first) / rounds:.2f} of the second,"
-        " whose log grows old while the first is deleted."
+        f"Of two slots that are deleted one after the other a round loses {first / rounds:.2f}"
+        f" pages of the first, and {(lost - first) / rounds:.2f} of the second, whose log grows old"
+        " while the first is deleted."
     )
 
 

@@ -85,12 +85,12 @@ def _row(run: Run, cost_ns: Mapping[Kind, float]) -> tuple[object, ...]:
 
 _GROUPS = {False: "firmware, OS or VMM", True: "written to provoke updates"}
 #: What a vCPU has in use where it is told what it loses, and how far apart updates are there.
-_USED_PAGES, _EVERY_US = 512, 1000
+USED_PAGES, _EVERY_US = 512, 1000
 
 
 def lost_us(records: Records | None = None) -> dict[str, float]:
     """Return what delete and create of another slot cost a vCPU, by how slots zap; perhaps none."""
-    wanted = ("delete-create", _USED_PAGES, _EVERY_US)
+    wanted = ("delete-create", USED_PAGES, _EVERY_US)
     return {
         row["zap"]: row["lost_us"]
         for row in by_neighbour(records)

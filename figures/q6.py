@@ -9,10 +9,10 @@ from memslotlib import claims, litmus_copying, litmus_increments, litmus_logs, r
 from memslotlib.abi import SimVm
 from memslotlib.bitmaps import Bitmap, carried, size_bytes
 from memslotlib.claims import Claim, Expectation
-from memslotlib.experiments import host_label, recalled
+from memslotlib.experiments import host_label, recall_sequences, recalled
 from memslotlib.interface import Context
 from memslotlib.layout import Change, Layout, Region
-from memslotlib.litmus_logs import SEQUENCES, WRITTEN, Keeps, Outcome, Tracking, play
+from memslotlib.litmus_logs import SEQUENCES, WRITTEN, Outcome, Tracking, play
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Verdict, Word
 from memslotlib.views.prose import Said, say
@@ -95,6 +95,18 @@ def sequences(test: str, records: Sequence[Shown] | None = None) -> Table:
     return Table(("Update", "Named", "Lost", "Gone", "Named, not written", "Kernel"), rows)
 
 
+def manual(records: Sequence[Shown] | None = None) -> Said:
+    """Return whether manual protection changes what an update keeps, on simulator and kernel."""
+    given = shown(FILE) if records is None else records
+    plain, by_hand = (
+        sequences(one.value, given).rows for one in (Tracking.BITMAP, Tracking.MANUAL)
+    )
+    differ = [str(one[0]) for one, other in zip(plain, by_hand, strict=True) if one != other]
+    where = "simulator and kernel" if told(given) else "the simulator; of a kernel it is NOT RUN"
+    said = f"it is the same, on {where}" if not differ else f"it is not so of: {'; '.join(differ)}"
+    return Said(f"With KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 {said}.")
+
+
 def told(records: Sequence[Shown]) -> list[Mapping[str, Any]]:
     """Return the rows of what a kernel answered to every sequence."""
     made = [one.record for one in records if one.record.experiment == LOGS]
@@ -157,38 +169,10 @@ def hosted(claim: Claim, one: Expectation, records: Sequence[Shown]) -> Verdict:
         return _recalled(by(records, COPIES).get(one.api))
     if claim.litmus == litmus_increments.NAME:
         return _recalled(by(records, INCREMENTS).get(one.api))
-    rows = [
-        row for row in told(records) if (row["test"], row["sequence"]) == (claim.litmus, one.api)
-    ]
-    if not rows:
-        return Verdict.not_run("nothing is recorded")
-    if rows[0]["refused"]:
-        return Verdict.does_not_apply(rows[0]["refused"])
-    host = host_label(next(x.record for x in records if x.record.experiment == LOGS))
-    return _sequence(Keeps(claim.keeps), one.api, rows, records, host)
-
-
-def _sequence(
-    keeps: Keeps,
-    name: str,
-    rows: Sequence[Mapping[str, Any]],
-    records: Sequence[Shown],
-    host: str,
-) -> Verdict:
-    if keeps is Keeps.FITS:
-        # The length of the answer is the harness's own; what the kernel wrote was looked for.
-        (made,) = (one.record for one in records if one.record.experiment == LOGS)
-        sizes = litmus_logs.resized(name)
-        beyond = [w > r for b, a, r, w, _ in made.samples["written"] if (b, a) in sizes]
-        trials, hits = len(beyond), sum(beyond)
-    else:
-        column = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
-        trials = sum(row["runs"] for row in rows)
-        hits = sum(row["runs"] for row in rows if row[column])
-    writes = trials * len(WRITTEN)
-    if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=writes)
-    return Verdict.not_seen(trials, opportunities=writes, host=host)
+    made = [one.record for one in records if one.record.experiment == LOGS]
+    said = f"{claim.litmus} {one.api}: {claim.keeps}"
+    found = recall_sequences(made[-1]) if made else {}
+    return found.get(said, Verdict.not_run("nothing is recorded"))
 
 
 def _simulated(claim: Claim, api: str) -> Verdict:
@@ -212,7 +196,8 @@ def _text(copied: Mapping[str, Shown], how: str) -> str:
 
 def _fate(found: Outcome) -> tuple[str, ...]:
     if found.refused:
-        return "", "", "", f"refused: {found.refused.rpartition(' ')[2]}"
+        # There is no answer to any column: not even that nothing is named.
+        return f"refused: {found.refused.rpartition(' ')[2]}", "-", "-", "-"
     return tuple(map(_list, (found.kept, found.lost, found.gone, found.extra)))
 
 

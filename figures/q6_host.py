@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from memslotlib.abi import SimVm
 from memslotlib.copying import How
+from memslotlib.experiments import SEQUENCES as LOGS
 from memslotlib.experiments import recall_checks, recalled
 from memslotlib.litmus_copying import NAME as COPIES
+from memslotlib.litmus_copying import simulated
 from memslotlib.litmus_increments import APIS, modelled
 from memslotlib.litmus_increments import NAME as INCREMENTS
 from memslotlib.litmus_stores import LOG, Check
 from memslotlib.verdict import Verdict, Word, chance_at_most
+from memslotlib.views.prose import Said
 from memslotlib.views.tables import Cell, Table
 
 from .records import Shown, recorded_table, shown
 from .verdicts import Recorded, recorded
 
-__all__ = ["COPIES", "INCREMENTS", "LOGS", "by", "copies", "copies_per_page", "held", "increments"]
+__all__ = [
+    "COPIES",
+    "INCREMENTS",
+    "LOGS",
+    "by",
+    "copies",
+    "copies_per_page",
+    "held",
+    "increments",
+    "second_slot",
+    "silence",
+]
 
-LOGS = "log-sequences"
 FILE = "q6.jsonl"
+_NOTHING = "NOT RUN: nothing is recorded yet."
+_SILENCE = "NOT SEEN in {trials} trials: with 95 %, at most {share:.1%} of such trials lose a page."
 #: What an order of calls is called in a table, and the claim of the model and its API that have it.
 ORDERS: Mapping[How, tuple[str, str, str]] = {
     How.NONE: ("no update: a control", "", ""),
@@ -62,28 +78,61 @@ def copies(
     found = by(shown(FILE) if records is None else records, COPIES)
     claims = {**recorded("Q5"), **recorded("Q6")} if modelled is None else modelled
     rows = [
-        _copy(order, _model(claim, api, claims), found[how.value])
+        _copy(order, _model(how, claim, api, claims), found[how.value])
         for how, (order, claim, api) in ORDERS.items()
         if how.value in found
     ]
     columns = (
-        *("Order of calls", "Model", "Kernel", "95 % bound", "Rounds", "Lost pages"),
-        *("Lost a round", "Unexplained", "Copies a page", "Stores into a hole"),
+        *("Order of calls", "Model", "Kernel", "Rounds", "Lost pages"),
+        *("In no window", "Copies a page", "Into a hole"),
     )
     return recorded_table(columns, rows)
 
 
-def _copy(order: str, model: Cell, one: Shown) -> tuple[object, ...]:
-    samples, verdict = one.record.samples, recalled(one.record)
+def silence(records: Sequence[Shown] | None = None) -> Said:
+    """Return how likely a loss may still be where the copies showed none."""
+    found = by(shown(FILE) if records is None else records, COPIES).values()
+    trials = sorted({one.trials for one in map(_verdict, found) if one.word is Word.NOT_SEEN})
+    if not trials:
+        return Said(_NOTHING)
+    return Said(" ".join(_SILENCE.format(trials=n, share=chance_at_most(n)) for n in trials))
+
+
+def second_slot(records: Sequence[Shown] | None = None) -> Said:
+    """Return what each of two slots loses in a round that deletes one after the other."""
+    one = by(shown(FILE) if records is None else records, COPIES).get(How.TWO_SLOTS.value)
+    if one is None:
+        return Said(_NOTHING)
+    samples = one.record.samples
     rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
+    return Said(
+        f"Of two slots that are deleted one after the other a round loses {first / rounds:.2f}"
+        f" pages of the first, and {(lost - first) / rounds:.2f} of the second, whose log grows old"
+        " while the first is deleted."
+    )
+
+
+def _copy(order: str, model: Cell, one: Shown) -> tuple[object, ...]:
+    samples = one.record.samples
+    kernel = _stale(Cell.of(_verdict(one)), one)
+    counts = (sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"]))
+    return order, model, kernel, sum(samples["rounds"]), _lost(one), *counts
+
+
+def _verdict(one: Shown) -> Verdict:
+    return recalled(one.record)
+
+
+def _lost(one: Shown) -> str:
+    """Return how many pages were lost, and how many a round; of two slots, of each."""
+    samples = one.record.samples
+    rounds, lost, first = (sum(samples[name]) for name in ("rounds", "lost", "lost_first"))
+    if not lost:
+        return "0"
     each = f"{lost / rounds:.2f}"
     if one.parameters["api"] == How.TWO_SLOTS.value:
-        each = f"{first / rounds:.2f} of the first, {(lost - first) / rounds:.2f} of the second"
-    kernel = _stale(Cell.of(verdict), one)
-    return (
-        *(order, model, kernel, _bound(verdict), rounds, lost, each),
-        *(sum(samples["unexplained"]), copies_per_page(one), sum(samples["mmio"])),
-    )
+        each = f"{first / rounds:.2f} and {(lost - first) / rounds:.2f}"
+    return f"{lost:,}: {each} a round"
 
 
 def copies_per_page(one: Shown | None) -> str:
@@ -127,10 +176,13 @@ def _increment(api: str, one: Shown) -> tuple[object, ...]:
     return _UPDATES[api], modelled(api), _stale(Cell.of(verdict), one), _bound(verdict), *counts
 
 
-def _model(claim: str, api: str, claims: Mapping[str, Recorded]) -> Cell:
-    """Return what the model says of an order of calls, where a claim has it."""
+def _model(how: How, claim: str, api: str, claims: Mapping[str, Recorded]) -> Cell:
+    """Return what the model says of an order of calls; the simulator, where no claim has it."""
     if not claim:
-        return Cell("")
+        said = Cell.of(simulated(SimVm, how))
+        # UNDETERMINED is too long a word for this table, and it is this that it stands for.
+        text = "no loss" if said.text == Word.UNDETERMINED.value else said.text
+        return Cell(f"{text} (simulator)", said.kind)
     cells = claims[claim].of(api) if claim in claims else ()
     if not cells:
         return Cell(f"NOT RUN ({claim})", "verdict not-run")

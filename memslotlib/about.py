@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import claims, evidence, litmus
+from . import claims, evidence, litmus, litmus_logs, litmus_standins
 from .agreement import PAIRS
 from .claims import Claim
 from .costs.plan import MEASUREMENTS
 from .experiment import HOST, NOT_RUN
-from .experiments import experiments
+from .experiments import SEQUENCES, experiments
+from .interface import Access
 from .litmus_host import Method
 from .provenance import ROOT
 from .verdict import Word
@@ -59,9 +60,10 @@ def bearings(
     """Return the cells of claims that a host's record bears on, in the order of the claims' ids.
 
     An experiment bears on a claim of whole ioctls when it is the claim's litmus test, property,
-    guest mode and API; but one that holds a single ioctl says nothing of an update of two. It bears
-    on a claim of the model when ``agreement`` holds the two against each other. Where a claim says
-    of an API that no host has it, nothing bears on that.
+    guest mode and API; but one that holds a single ioctl says nothing of an update of two. A
+    stand-in has a check for each property, the sequences of calls one for each property and API. It
+    bears on a claim of the model when ``agreement`` holds the two against each other. Where a claim
+    says of an API that no host has it, nothing bears on that.
 
     >>> given = {"api": "move", "property": "served", "context": "long64-cpl3"}
     >>> [(one.claim, one.api) for one in bearings("delete-create+load", given)]
@@ -109,6 +111,16 @@ def _cells(claim: Claim, experiment: str, parameters: Mapping[str, Any]) -> Iter
             for row in MEASUREMENTS[experiment].asks.get(claim.keeps, ()):
                 yield Bearing(claim.id, row, claim.path, f"{row}: {claim.keeps}")
         return
+    if claim.litmus in litmus_logs.TESTS:
+        for one in claim.expect if experiment == SEQUENCES else ():
+            check = f"{claim.litmus} {one.api}: {claim.keeps}"
+            yield Bearing(claim.id, one.api, claim.path, check)
+        return
+    if claim.litmus == litmus_standins.NAME:
+        if experiment == claim.litmus and parameters.get("context") in claim.contexts:
+            for check in _stand_in_checks(claim, parameters):
+                yield Bearing(claim.id, str(parameters["api"]), claim.path, check)
+        return
     if not claim.is_modelled:
         asked = (experiment, parameters.get("property"))
         in_context = parameters.get("context") in claim.contexts
@@ -120,6 +132,16 @@ def _cells(claim: Claim, experiment: str, parameters: Mapping[str, Any]) -> Iter
         if same and pair.fits(experiment, parameters):
             check = pair.check.value if pair.check else ""
             yield Bearing(claim.id, pair.api, pair.path, check)
+
+
+def _stand_in_checks(claim: Claim, parameters: Mapping[str, Any]) -> list[str]:
+    """Return the checks that a claim of stand-ins is about and that such accesses are put to."""
+    api, access = parameters.get("api"), parameters.get("access")
+    if api not in litmus_standins.APIS or access not in [one.value for one in Access]:
+        return []
+    path = "emulator" if claim.path == "emulator" else "page tables"
+    asked = [one.value for one in litmus_standins.expected(str(api), Access(access), path)]
+    return [check for check in claim.keeps.split(", ") if check in asked]
 
 
 def _is_whole(parameters: Mapping[str, Any]) -> bool:

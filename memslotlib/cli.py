@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,22 +19,39 @@ from .provenance import ROOT
 from .views.cpu_table import cpu_table
 
 CLAIMS = ROOT / "book" / "claims"
+#: The exit status where the reader went away: what a shell tells of a command that SIGPIPE ends.
+READER_GONE = 128 + signal.SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 when it did what was asked, 2 for a bad request.
 
-    What this host cannot run is told as NOT RUN and is no failure.
+    What this host cannot run is told as NOT RUN and is no failure. A command whose reader goes
+    away, as ``head`` does, ends without a word.
     """
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        try:
+            options = _parser().parse_args(arguments)
+            return int(options.command(options))
+        finally:
+            # Here: what the interpreter's end cannot write nobody could catch.
+            print(end="", flush=True)
+    except BrokenPipeError:
+        _forget_output()
+        return READER_GONE
     except (MemslotError, OSError) as error:
         print(f"memslots: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("memslots: interrupted; nothing half-written", file=sys.stderr)
         return 130
+
+
+def _forget_output() -> None:
+    """Let what is still to be written go nowhere: the interpreter writes it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:

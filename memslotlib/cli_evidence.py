@@ -85,6 +85,8 @@ def _tell(text: str) -> None:
 
 def _show(options: argparse.Namespace) -> int:
     path = options.path
+    if not path.exists():
+        raise MemslotError(f"{path}: no such file or folder")
     found = sent.hosts_of(path) if path.is_file() else hosts(path)
     if not found:
         raise MemslotError(f"{path}: no records (*.jsonl) here")
@@ -97,7 +99,7 @@ def _show(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     accepted = sent.accept(options.file, options.source, options.into)
     for identity, new in accepted.new.items():
-        print(f"{new} new records of host {identity}")
+        print(f"{new} new records of host {identity}: {sent.stored(identity, options.into)}")
     print(f"{accepted.known} were known already")
     return 0
 

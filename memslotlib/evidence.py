@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ _PROVENANCE_LATER = {"machine": str, "load": list, "seconds": float}
 
 class EvidenceError(MemslotError, ValueError):
     """A record cannot be trusted; the text names the file, the line and what is wrong."""
+
+
+class _StrangeError(EvidenceError):
+    """A line of something else: no JSON, or no object."""
 
 
 @dataclass(frozen=True)
@@ -139,21 +144,36 @@ def parsed(text: str, name: str) -> list[Record]:
     """Return the records that the text of a file holds; ``name`` is what an error calls the file.
 
     Raises EvidenceError naming each line that does not parse, whose digest does not fit, that lacks
-    something or has something of the wrong kind, whose schema is not this one's, or that was cut.
+    something or has something of the wrong kind, whose schema is not this one's, or that was cut;
+    neighbours that are wrong in the same way are named together. Of a file of something
+    else it names the first.
     """
     # Not splitlines(): it would cut a record at a line separator inside one of its strings.
     *lines, rest = text.split("\n")
-    records, damaged = [], []
+    records, damaged, strange = [], dict[int, str](), 0
     for number, line in enumerate(lines, 1):
         try:
             records.append(_record(line))
         except EvidenceError as error:
-            damaged.append(f"{name}:{number}: {error}")
+            damaged[number] = str(error)
+            strange += isinstance(error, _StrangeError)
     if rest:
-        damaged.append(f"{name}:{len(lines) + 1}: the last line was cut")
+        damaged[len(lines) + 1] = "the last line was cut"
+    if strange > 1 and strange == len(lines):
+        raise EvidenceError(f"{name}:1: {damaged[1]}; nor is any other line a record")
     if damaged:
-        raise EvidenceError("\n".join(damaged))
+        raise EvidenceError("\n".join(_named(name, damaged)))
     return records
+
+
+def _named(name: str, damaged: Mapping[int, str]) -> Iterator[str]:
+    """Yield what is wrong with lines: where neighbours are wrong in the same way, once for them."""
+    # What is wrong with neighbours stays the same, and so does a number less its place.
+    runs = groupby(enumerate(damaged.items()), lambda one: (one[1][1], one[1][0] - one[0]))
+    for (said, _), run in runs:
+        numbers = [number for _, (number, _) in run]
+        last = f"-{numbers[-1]}" if len(numbers) > 1 else ""
+        yield f"{name}:{numbers[0]}{last}: {said}"
 
 
 def newest(records: list[Record], experiment: str, **parameters: Any) -> Record | None:
@@ -207,25 +227,40 @@ def _text(path: Path) -> str:
 
 
 def _record(line: str) -> Record:
+    if not line.strip():
+        raise _StrangeError("an empty line")
     try:
         body = json.loads(line, parse_constant=_no_number)
         written = body.pop("digest", None) if isinstance(body, dict) else None
         digest = _digest(body)
     except (ValueError, RecursionError) as error:
-        raise EvidenceError(f"not JSON: {error}") from error
+        raise _StrangeError(f"not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise EvidenceError(f"a record is a JSON object, not {type(body).__name__}")
+        raise _StrangeError(f"a record is a JSON object, not {type(body).__name__}")
     if written != digest:
         raise EvidenceError(f"its digest is {written}, its content's is {digest}")
     if body.get("schema") != SCHEMA:
-        raise EvidenceError(f"schema {body.get('schema')}, this version reads {SCHEMA}")
+        raise EvidenceError(_other_schema(body.get("schema")))
     _check_kinds(body, _RECORD, {})
     _check_kinds(body["provenance"], _PROVENANCE, _PROVENANCE_LATER)
     record = Record(**{**body, "provenance": Provenance(**body["provenance"])})
     # Two lines that say the same are the same: spaces, other orders and doubled names are refused.
-    if record.line() != line:
-        raise EvidenceError("not written as this program writes a record")
-    return record
+    if record.line() == line:
+        return record
+    if record.line() == line.removesuffix("\r"):
+        raise EvidenceError(
+            "ends in a carriage return, as some programs leave a text; take it away"
+        )
+    raise EvidenceError("not written as this program writes a record")
+
+
+def _other_schema(schema: object) -> str:
+    """Return why a record of another schema is not read, and what helps."""
+    if type(schema) is not int:
+        return f"schema {schema!r} is none; this version reads {SCHEMA}"
+    if schema > SCHEMA:
+        return f"schema {schema} is of a later version, this one reads {SCHEMA}: take that version"
+    return f"schema {schema} is of an earlier version, this one reads {SCHEMA}: record it again"
 
 
 def _check_kinds(
@@ -236,7 +271,7 @@ def _check_kinds(
     for name, value in body.items():
         kind = needed.get(name, later.get(name))
         if kind is None:
-            raise EvidenceError(f"has {name!r}, which this version does not know")
+            raise EvidenceError(f"has {name!r}, which this version does not know; a later one may")
         # Not isinstance: True is no number here.
         if type(value) is not kind:
             raise EvidenceError(f"{name} is of type {type(value).__name__}, not {kind.__name__}")

@@ -6,6 +6,7 @@ Nothing of a record is trusted: it may come from anybody. Its strings are shown 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 from . import about, evidence
 from .evidence import DATA, Record
 from .experiment import HOST, NOT_RUN
-from .experiments import experiments, host_label, sampled
+from .experiments import SEQUENCES, experiments, host_label, recall_sequences, sampled
+from .litmus_standins import NAME as STAND_IN
 from .provenance import code_digest
 from .verdict import Verdict, Word
 
@@ -23,6 +25,9 @@ IMPORTED = "imported"
 IMPORTS_FILE = "imports.jsonl"
 IMPORT = "import"
 _NO_RECORD = "no record"
+_LACKING = Verdict.not_run(_NO_RECORD)
+#: Verdicts of one record that a line tells one by one; and names of a list or table.
+_TOLD_MAX, _NAMED_MAX = 15, 8
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Recorded:
             return outcomes(record)
         asked = {"experiment": experiment, "parameters": dict(parameters)}
         refused = self.newest.get(evidence.key(NOT_RUN, asked))
-        return {"": Verdict.not_run(refused.result["reason"] if refused else _NO_RECORD)}
+        return {"": Verdict.not_run(refused.result["reason"]) if refused else _LACKING}
 
     def is_stale(self, experiment: str, parameters: Mapping[str, Any]) -> bool:
         """Tell whether the code of its newest record is not that of this checkout."""
@@ -84,18 +89,28 @@ class Recorded:
 def outcomes(record: Record) -> dict[str, Verdict | str]:
     """Return what a record found, by check; a result with one verdict has one check of no name.
 
+    What is told of checks together, as of a stand-in, is told of each.
+
     Raises KeyError, TypeError, ValueError or MemslotError for counts that no run can have.
     """
-    host, result = host_label(record), record.result
+    host, result = host_label(record), dict(record.result)
     if "word" in result:
         return {"": sampled(result, host)}
-    return {name: _outcome(value, host) for name, value in result.items()}
+    if record.experiment == STAND_IN:
+        result = {name: value for name, value in result.items() if name != "checks"}
+        result |= record.result["checks"]
+    found = {name: _outcome(value, host) for name, value in result.items()}
+    return {**found, **recall_sequences(record)} if record.experiment == SEQUENCES else found
 
 
 def _outcome(value: Any, host: str) -> Verdict | str:
     if isinstance(value, Mapping) and "word" in value:
         return sampled(value, host)
     if isinstance(value, list | Mapping):
+        # Their names say more than their number, where they have names and are few.
+        named = all(isinstance(one, str) and not one.isdecimal() for one in value)
+        if named and len(value) <= _NAMED_MAX:
+            return plain(", ".join(value)) or "none"
         return f"{len(value):,} {'entry' if len(value) == 1 else 'entries'}"
     return f"{value:,}" if type(value) in (int, float) else plain(value)
 
@@ -159,10 +174,13 @@ class Compared:
     def differs(self) -> str:
         """What is not the same: nothing, "word", "result", "not run" (by one of them) or "counts".
 
-        A word is SEEN or NOT SEEN, a result what has no word.
+        A word is SEEN or NOT SEEN, a result what has no word. It is "no record" where one of them
+        has none, which says nothing of either.
         """
         if said(self.first) == said(self.second):
             return ""
+        if _LACKING in (self.first, self.second):
+            return _NO_RECORD
         words = [one.word for one in (self.first, self.second) if isinstance(one, Verdict)]
         if Word.NOT_RUN in words:
             return "not run"
@@ -225,18 +243,26 @@ def _aligned(
     if ("" in one) != ("" in other):
         yield "", one.get("", told(one)), other.get("", told(other))
         return
-    lacking = Verdict.not_run(_NO_RECORD)
     for check in dict.fromkeys((*one, *other)):
-        yield plain(check), one.get(check, lacking), other.get(check, lacking)
+        yield plain(check), one.get(check, _LACKING), other.get(check, _LACKING)
 
 
 def told(found: Mapping[str, Verdict | str]) -> str:
     """Return what was found in one line, each check by its name.
 
-    >>> told({"cases": "385", "differ": "0 entries"})
-    'cases 385; differ 0 entries'
+    Of many verdicts it tells how often each word came up.
+
+    >>> told({"cases": "385", "differ": "none"})
+    'cases 385; differ none'
+    >>> told({"I2": Verdict.not_seen(9, opportunities=9, host="demo")})
+    'I2 NOT SEEN in 9'
     """
-    return "; ".join(f"{check} {said(value)}".strip() for check, value in found.items())
+    words = Counter(one.word.value for one in found.values() if isinstance(one, Verdict))
+    if words.total() <= _TOLD_MAX:
+        return "; ".join(f"{check} {said(value)}".strip() for check, value in found.items())
+    rest = [f"{check} {value}" for check, value in found.items() if isinstance(value, str)]
+    counts = ", ".join(f"{word} {times:,}" for word, times in words.items())
+    return "; ".join([*rest, f"{words.total():,} checks: {counts}"])
 
 
 def said(value: Verdict | str) -> str:

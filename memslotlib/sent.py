@@ -37,6 +37,8 @@ _NO_RUN_SAYS = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
     MemslotError,
 )
+#: What a comparison needs to be told where a name means several hosts.
+_ONE = "have to be one: name a file with the records of one"
 _FACTS = {"kernel": str, "module": str, "cpu": str, "out_of_tree": bool, "parameters": dict}
 
 
@@ -74,19 +76,26 @@ def read_sent(path: Path) -> list[Record]:
 def accept(path: Path, source: str = "", folder: Path = DATA) -> Accepted:
     """Store the records of a file that somebody sent; ``source`` tells from where it comes.
 
-    All of them or none: raises as :func:`read_sent` does. A record that is under ``folder`` already
-    is not stored again.
+    All of a host's or none, and none of any when the file is refused: raises as :func:`read_sent`
+    does. A record that is under ``folder`` already is not stored again, so that an import that was
+    stopped is made again.
     """
     records = read_sent(path)
     here = {one.line() for one in (*records_in(folder), *records_in(folder / IMPORTED))}
     fresh = list({line: one for one in records if (line := one.line()) not in here}.values())
     new = {host.id: host.records for host in by_host(fresh)}
-    for identity, made in new.items():
-        evidence.append(folder / IMPORTED / f"{identity}.jsonl", *made)
     accepted = Accepted({name: len(made) for name, made in new.items()}, len(records) - len(fresh))
     if fresh:
+        # First: no record is ever there without where it comes from.
         evidence.append(folder / IMPORTS_FILE, _mark(path, source, accepted))
+    for identity, made in new.items():
+        evidence.append(stored(identity, folder), *made)
     return accepted
+
+
+def stored(identity: str, folder: Path = DATA) -> Path:
+    """Return where the records of an imported host are; ``identity`` is a digest, and no name."""
+    return folder / IMPORTED / f"{identity}.jsonl"
 
 
 def hosts_of(path: Path) -> list[Recorded]:
@@ -101,16 +110,29 @@ def find(name: str, folder: Path = DATA) -> Recorded:
     """
     path = Path(name)
     if path.is_file():
-        known = fitting = hosts_of(path)
+        found, where = hosts_of(path), f"hosts in this file, which {_ONE}"
     elif path.is_dir():
-        known = fitting = hosts(path)
+        found, where = hosts(path), f"hosts in this folder, which {_ONE}"
     else:
         known = hosts(folder)
-        fitting = [one for one in known if one.id.startswith(name)]
-    if len(fitting) != 1:
-        choices = "; ".join(f"{one.id}: {one.label}" for one in known) or "none"
-        raise MemslotError(f"{name}: {len(fitting)} hosts, not one; there are {choices}")
-    return fitting[0]
+        found = [one for one in known if one.id.startswith(name)]
+        where = f"hosts whose ids begin so, which {_ONE}"
+        if not found:
+            raise MemslotError(
+                f"{name}: no file or folder here, and no host's id begins so; {_listed(known)}"
+            )
+    if len(found) != 1:
+        raise MemslotError(f"{name}: {len(found)} {where}; {_listed(found)}")
+    return found[0]
+
+
+def _listed(known: Iterable[Recorded]) -> str:
+    told = "; ".join(f"{one.id}: {one.label}{_sender(one)}" for one in known)
+    return f"there are {told}" if told else "there are none"
+
+
+def _sender(one: Recorded) -> str:
+    return f", from {one.origin}" if one.origin else ""
 
 
 def _mark(path: Path, source: str, accepted: Accepted) -> Record:

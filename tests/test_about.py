@@ -2,7 +2,7 @@
 
 import pytest
 
-from memslotlib import about, evidence, experiments
+from memslotlib import about, evidence, experiments, hosts
 from memslotlib.about import Bearing, bearings, ids
 from memslotlib.provenance import ROOT
 
@@ -39,6 +39,42 @@ def test_a_measurement_bears_on_each_row_of_the_claims_that_it_answers():
     assert {one.claim for one in found} == {"Q2.6", "Q2.7"}
     # What only another host settles.
     assert {one.claim for one in bearings("cost-vcpus", {})} == {"Q2.12"}
+
+
+def test_a_stand_in_has_a_check_for_each_property_of_its_claims():
+    stored = {"api": "mprotect-none", "context": "long64-cpl3", "access": "store", "rounds": 100}
+    found = bearings("stand-in", stored)
+
+    assert Bearing("Q2.4", "mprotect-none", "any", "log lost") in found
+    assert [one.check for one in found if one.claim == "Q2.5"] == ["untold", "held up"]
+    assert {one.claim for one in found} == {"Q2.1", "Q2.3", "Q2.4", "Q2.5"}
+    assert bearings("stand-in", {**stored, "context": "real16"}) == []
+    # No load leaks, and no log names one.
+    loaded = bearings("stand-in", {**stored, "access": "load"})
+    assert {one.claim for one in loaded} == {"Q2.1", "Q2.5"}
+    assert bearings("stand-in", {**stored, "api": ["new"]}) == []
+
+
+def test_the_sequences_of_calls_have_one_for_each_property_and_update():
+    found = bearings("log-sequences", {"repeats": 3})
+
+    assert Bearing("Q6.6", "punch-high", "any", "log-ring-late punch-high: kept") in found
+    assert {one.claim for one in found} == {f"Q6.{number}" for number in range(3, 9)}
+    # What KVM refuses.
+    assert "grow-in-place" not in {one.api for one in found}
+
+
+def test_the_projects_own_host_answers_every_check_that_bears_on_a_claim():
+    own = hosts.hosts()[0]
+    asked = 0
+    for one in experiments.experiments():
+        answers = own.found(one.name, one.parameters)
+        if hosts.told(answers).startswith("NOT RUN"):
+            continue
+        for bears in bearings(one.name, one.parameters):
+            assert bears.check in answers
+            asked += 1
+    assert asked
 
 
 def test_nothing_bears_on_what_no_host_has():

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from memslotlib import cli, evidence, recheck
@@ -18,6 +22,37 @@ def test_interrupted_by_the_user_it_says_so(capsys, monkeypatch):
     monkeypatch.setattr(cli.claims, "load", interrupted)
     assert cli.main(["claims"]) == 130
     assert "nothing half-written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "evidence --help",
+        "claims",
+        "claims --check Q0.1",
+        "run delete-create+load --updates 5",
+        "run split+load",
+        "evidence show",
+        "evidence record cost-harness --out mine.jsonl",
+    ],
+)
+def test_a_command_whose_reader_goes_away_ends_without_a_word(arguments, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "memslotlib.cli", *arguments.split()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(cli.ROOT), "PYTHONUNBUFFERED": ""},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.stderr, done.returncode) == ("", cli.READER_GONE)
 
 
 def test_claims_are_listed_with_what_they_expect(capsys):

@@ -128,6 +128,8 @@ def test_showing_lists_what_each_host_found_and_refuses_a_damaged_line(few, tmp_
 def test_a_folder_without_records_and_one_that_cannot_be_written_are_named(few, tmp_path, capsys):
     assert cli.main(["evidence", "show", str(tmp_path)]) == 2
     assert f"{tmp_path}: no records" in capsys.readouterr().err
+    assert cli.main(["evidence", "show", str(tmp_path / "nowhere")]) == 2
+    assert f"{tmp_path / 'nowhere'}: no such file or folder" in capsys.readouterr().err
 
     (tmp_path / "file").touch()
     assert record("--into", tmp_path / "file" / "in") == 2
@@ -144,8 +146,10 @@ def mail(tmp_path):
 def test_importing_tells_what_is_new_and_refuses_by_file_and_line(mail, tmp_path, capsys):
     command = ["evidence", "import", str(mail), "--from", "a mail", "--into", str(tmp_path / "d")]
     assert cli.main(command) == 0
+    identity = made_hosts.stock().id
+    stored = tmp_path / "d" / "imported" / f"{identity}.jsonl"
     assert capsys.readouterr().out == (
-        f"8 new records of host {made_hosts.stock().id}\n0 were known already\n"
+        f"8 new records of host {identity}: {stored}\n0 were known already\n"
     )
     assert cli.main(command) == 0
     assert capsys.readouterr().out == "8 were known already\n"

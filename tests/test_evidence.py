@@ -140,14 +140,45 @@ def test_a_line_separator_inside_a_string_ends_no_record(tmp_path):
     assert read(path)[0].parameters["cpu"] == "a\u2028b\x85c"
 
 
-def test_another_schema_is_refused(tmp_path):
-    path = tmp_path / "q0.jsonl"
-    body = json.loads(record().line())
-    del body["digest"]
-    body["schema"] = 2
-    path.write_text(json.dumps({**body, "digest": evidence._digest(body)}) + "\n")
-    with pytest.raises(EvidenceError, match="q0.jsonl:1: schema 2, this version reads 1"):
-        read(path)
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (2, "schema 2 is of a later version, this one reads 1: take that version"),
+        (0, "schema 0 is of an earlier version, this one reads 1: record it again"),
+        (None, "schema None is none; this version reads 1"),
+        ("1", "schema '1' is none; this version reads 1"),
+    ],
+)
+def test_another_schema_is_refused_and_what_helps_is_told(schema, says):
+    with pytest.raises(EvidenceError) as caught:
+        evidence.parsed(line(lambda b: b.update(schema=schema)) + "\n", "q")
+    assert str(caught.value) == f"q:1: {says}"
+
+
+def test_neighbours_that_are_wrong_in_the_same_way_are_named_together():
+    later, whole = line(lambda b: b.update(schema=2)), line()
+    lines = [later, later, whole, later, "", "", whole]
+    with pytest.raises(EvidenceError) as caught:
+        evidence.parsed("\n".join(lines) + "\n", "q")
+    named = [one.split(": ")[0] for one in str(caught.value).splitlines()]
+    assert named == ["q:1-2", "q:4", "q:5-6"]
+    assert str(caught.value).endswith("q:5-6: an empty line")
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "[\n1\n]\n", "<p>\n</p>\n", f"> {line()}\n" * 3, "\n" * 9]
+)
+def test_a_file_of_something_else_is_one_error(text):
+    with pytest.raises(EvidenceError) as caught:
+        evidence.parsed(text, "q")
+    (said,) = str(caught.value).splitlines()
+    assert said.startswith("q:1: ")
+    assert said.endswith("; nor is any other line a record")
+
+
+def test_line_ends_that_a_program_has_changed_are_called_so():
+    with pytest.raises(EvidenceError, match="^q:1-2: ends in a carriage return"):
+        evidence.parsed(f"{line()}\r\n" * 2, "q")
 
 
 def test_a_write_that_is_interrupted_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

@@ -70,6 +70,46 @@ def test_a_result_is_told_by_its_checks():
     }
 
 
+def test_names_are_told_where_they_are_few_and_a_number_is_no_name():
+    told = {"none": [], "some": ["b", "a"], "met": {"mmio": 7}, "left": {"0": 7}, "n": ["x"] * 9}
+    assert outcomes(made("x", {}, told)) == {
+        "none": "none",
+        "some": "b, a",
+        "met": "mmio",
+        "left": "1 entry",
+        "n": "9 entries",
+    }
+
+
+def test_each_check_of_a_stand_in_is_told():
+    result = {"checks": {"hole": word(9, 9)}, "exits": {"mmio": 9}, "failures": {}}
+    told = outcomes(made("stand-in", {}, result))
+    assert hosts.told(told) == "exits mmio; failures none; hole SEEN 9 of 9"
+
+
+def rows(**changed):
+    row = {"test": "log-bitmap", "sequence": "split", "context": "long64", "refused": ""}
+    return [{**row, "runs": 3, "lost": [5], "extra": [], **changed}]
+
+
+def test_what_the_sequences_of_calls_came_to_is_told_by_update():
+    record = made("log-sequences", {}, {"differ": [], "runs": 3}, rows=rows(), written=[])
+    found = outcomes(record)
+    assert found["log-bitmap split: kept"].text == "SEEN 3 of 3"
+    assert found["log-bitmap split: exact"].text == "NOT SEEN in 3"
+    assert "log-bitmap merge: kept" not in found
+    other = made("log-sequences", {}, {"differ": [], "runs": 3}, STOCK, rows=rows(lost=[]))
+    (first,), (second,) = by_host([record]), by_host([other])
+    differing = [one.check for one in compare(first, second) if one.differs]
+    assert differing == ["log-bitmap split: kept"]
+
+
+def test_of_many_verdicts_their_words_are_counted():
+    many = {str(n): word(int(n < 4), 9) for n in range(20)}
+    told = hosts.told(outcomes(made("x", {}, {"differ": [], **many})))
+    assert told == "differ none; 20 checks: SEEN 4, NOT SEEN 16"
+
+
 def test_a_host_that_was_sent_is_marked():
     assert made_hosts.stock().name.endswith(" (imported)")
     assert "imported" not in made_hosts.pvm().name
@@ -111,7 +151,7 @@ def test_two_hosts_differ_by_word_by_counts_or_because_one_did_not_run():
         (word(0, 8), word(0, 9), "counts"),
         (word(0, 9), word(1, 9), "word"),
         ({"n": 1}, {"n": 2}, "result"),
-        ({"n": 1}, {"m": 1}, "not run"),
+        ({"n": 1}, {"m": 1}, "no record"),
     ],
 )
 def test_each_difference_has_its_name(one, other, differs):

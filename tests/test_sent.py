@@ -190,7 +190,7 @@ def test_what_another_schema_wrote_is_refused(mail):
     body["schema"] = 2
     del body["digest"]
     mail.write_text(json.dumps({**body, "digest": evidence._digest(body)}) + "\n")
-    with pytest.raises(EvidenceError, match="mine.jsonl:1: schema 2, this version reads 1"):
+    with pytest.raises(EvidenceError, match="mine.jsonl:1: schema 2 is of a later version"):
         read_sent(mail)
 
 
@@ -202,8 +202,44 @@ def test_a_host_is_found_by_file_by_folder_or_by_the_start_of_its_id(mail, data,
 
 
 def test_a_host_that_is_not_one_is_refused_with_the_choices(mail, data):
-    with pytest.raises(MemslotError, match="^nowhere: 0 hosts, not one; there are 119494e1: Linux"):
+    with pytest.raises(MemslotError, match="^nowhere: no file or folder here, and no") as caught:
         find("nowhere", data)
+    assert "; there are 119494e1: Linux" in str(caught.value)
     append(mail, found(RACE, PVM))
-    with pytest.raises(MemslotError, match="mine.jsonl: 2 hosts, not one"):
+    with pytest.raises(MemslotError, match="mine.jsonl: 2 hosts in this file, which have to be"):
         find(str(mail), data)
+    with pytest.raises(MemslotError, match="there are none$"):
+        find("nowhere", data / "none")
+
+
+def test_of_one_host_recorded_here_and_sent_the_sender_is_told(mail, data):
+    mail.unlink()
+    append(mail, dataclasses.replace(found(RACE, PVM), code="c0df"))
+    accept(mail, "a friend", data)
+    identity = made_hosts.pvm().id
+    with pytest.raises(MemslotError, match="2 hosts whose ids begin so") as caught:
+        find(identity, data)
+    assert str(caught.value).count(f"{identity}: Linux") == 2
+    assert str(caught.value).count(", from a friend, 20") == 1
+    assert find(str(sent.stored(identity, data)), data).id == identity
+
+
+def test_an_import_that_was_stopped_is_made_again(mail, data, monkeypatch):
+    """Whatever is stored has where it comes from, and what is not is not called known."""
+    whole, calls = evidence.append, []
+
+    def stopped(path, *records):
+        calls.append(path.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        whole(path, *records)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evidence, "append", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            accept(mail, "a friend", data)
+    assert calls[0] == hosts.IMPORTS_FILE
+    assert len(hosts.hosts(data)) == 1
+
+    assert dict(accept(mail, "a friend", data).new) == {made_hosts.stock().id: 8}
+    assert hosts.hosts(data)[1].origin.startswith("a friend, 20")

@@ -93,6 +93,8 @@ def _facts(claim: Claim) -> nodes.Element:
     for name, value in facts.items():
         body += _field(name, nodes.paragraph("", "", value))
     body += _field("Sources", nodes.bullet_list("", *(_source(one) for one in claim.sources)))
+    # Last, and in full: what was expected wrongly stays in sight.
+    body += _field("History", nodes.bullet_list("", *(_source(one) for one in claim.history)))
     return body
 
 
@@ -114,7 +116,7 @@ def _field(name: str, value: nodes.Node) -> nodes.field:
 
 
 def _source(text: str) -> nodes.list_item:
-    """Return a source as a list item; a message-id links to the list's archive."""
+    """Return a sentence as a list item; a message-id links to the list's archive."""
     found = re.search(r"message-id (\S+@[^\s,;]+)", text)
     if not found:
         return nodes.list_item("", nodes.paragraph("", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from .tables import WIDTH_COLUMNS, Cell, Table
 _Run = tuple[Experiment, about.Bearing]
 _HERE = "here"
 #: In what order a comparison lists its rows: what matters most comes first.
-_WEIGHT = ("word", "result", "counts", "not run", "")
+_WEIGHT = ("word", "result", "counts", "not run", "no record", "")
 
 
 def listed(hosts: Sequence[Recorded]) -> Table:
@@ -97,15 +98,19 @@ def claimed(hosts: Sequence[Recorded], registry: Mapping[str, Claim]) -> Table:
 
 
 def differences(first: Recorded, second: Recorded) -> str:
-    """Return where two hosts differ, as text of 72 columns: facts, then what they found."""
+    """Return where two hosts differ, as text of 72 columns: facts, then what they found.
+
+    Checks that only one of them has a record of are counted, and not listed.
+    """
     compared = sorted(compare(first, second), key=lambda one: _WEIGHT.index(one.differs))
-    same = sum(not one.differs for one in compared)
+    times = Counter(one.differs for one in compared)
+    alone = f", {times['no record']:,} recorded by one of them only" * bool(times["no record"])
     facts = Table(
         ("Fact", "A", "B"), differing_facts(first, second), "What is not the same of them"
     )
     found = Table(
         ("Experiment", "A", "B", "Differs"),
-        [_row(one) for one in compared if one.differs],
+        [_row(one) for one in compared if one.differs not in ("", "no record")],
         "What they found, where it is not the same",
     )
     parts = [
@@ -113,7 +118,7 @@ def differences(first: Recorded, second: Recorded) -> str:
         f"B is {heading(second)}",
         facts.text if facts.rows else "The hosts are the same, as far as was recorded.",
         found.text if found.rows else "",
-        f"{len(compared):,} checks, {same:,} the same.",
+        f"{len(compared):,} checks, {times['']:,} the same{alone}.",
     ]
     return "\n\n".join(filter(None, parts))
 

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from .traces import FOLDER, Kind, Trace, leave_holes, manifest, read
@@ -14,6 +15,8 @@ from .traces import FOLDER, Kind, Trace, leave_holes, manifest, read
 SYNTHETIC = "synthetic guest"
 #: How a trace says that its host was emulated instruction by instruction.
 _EMULATED = "inside QEMU TCG"
+#: What an update does to the number of slots.
+_CHANGES = {Kind.CREATE: 1, Kind.DELETE: -1}
 _SECOND_NS = 1_000_000_000
 
 
@@ -24,8 +27,8 @@ class Run:
     ``kinds`` are its updates by kind, ``holes`` the transactions that leave one on their way, while
     vCPUs run; ``last_hole_s`` is when the last of them began, None if there was none.
     ``peak_per_s`` is the most transactions in any second, ``busiest`` what is updated in the second
-    with the most updates, by kind. ``is_timed`` unless the host itself was
-    emulated: then what was done is real, and when is not.
+    with the most updates, by kind; ``most_slots`` how many slots it has at a time, at most.
+    ``is_timed`` unless the host itself was emulated: then what was done is real, and when is not.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Run:
     last_hole_s: float | None
     peak_per_s: int
     busiest: Mapping[Kind, int]
+    most_slots: int
 
     @property
     def updates(self) -> int:
@@ -70,6 +74,7 @@ class Run:
             last_hole_s=holes[-1] / _SECOND_NS if holes else None,
             peak_per_s=_size(_busiest(begins)),
             busiest=Counter(kinds[first:end]),
+            most_slots=max(accumulate(_CHANGES.get(kind, 0) for kind in kinds), default=0),
         )
 
 

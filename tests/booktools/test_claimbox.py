@@ -83,6 +83,7 @@ def test_expectations_limits_and_sources_are_added(claims: dict[str, claimbox.Cl
     ):
         assert part in told
     assert "Says nothing of loads. Nor of stores." in told
+    assert told.endswith("History\n\n2026-11-23 first stated")
     links = [link["refuri"] for link in box.findall(nodes.reference)]
     assert links == ["https://lore.kernel.org/r/abc@example.org"]
 

@@ -18,7 +18,7 @@ def test_a_host_that_was_sent_stands_beside_the_projects_own_and_is_marked():
 
 def test_what_a_host_lacks_reads_not_run_with_the_capability():
     row = next(row for row in a5.verdicts(BOTH).rows if row[1] == "cases")
-    assert row[2].text == "cases 448; run 444; differ 0 entries (stale)"
+    assert row[2].text == "cases 448; run 444; differ none (stale)"
     assert (row[3].text, row[3].kind) == (f"NOT RUN: {LACKING}", "verdict not-run")
 
 

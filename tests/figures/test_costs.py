@@ -4,14 +4,16 @@ import dataclasses
 
 import pytest
 
-from figures import cost_charts, costs, frequency, q2_costs
+from figures import cost_charts, costs, frequency, q2_costs, q2_words
 from figures.records import Shown
+from memslotlib.claims import load
 from memslotlib.costs.operations import CREATE_LOGGED, DELETE_LOGGED, OPERATIONS
 from memslotlib.costs.plan import MEASUREMENTS
 from memslotlib.costs.running import UPDATES
 from memslotlib.evidence import Record
 from memslotlib.experiments import experiments
-from memslotlib.provenance import Provenance
+from memslotlib.litmus_standin_cost import STEADY
+from memslotlib.provenance import ROOT, Provenance
 from memslotlib.views.prose import Said
 from memslotlib.vmm.frequency import runs
 from memslotlib.vmm.traces import Kind
@@ -306,3 +308,101 @@ def test_shares_are_of_runs_whose_clock_means_something(records):
     shares = [frequency.share(one, cost) for one in frequency.counted()]
     assert (None in shares) is True
     assert 0 < frequency.largest_share(cost) < 1
+
+
+WORDS = ("refaults", "walked", "sizes", "paused", "windows")
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_sentence_without_records_says_not_run(name):
+    assert "NOT RUN" in str(getattr(q2_words, name)({}))
+
+
+def test_faults_are_told_for_the_pages_that_were_in_use(records):
+    assert "65 faults for 512 pages after a DELETE" in str(q2_words.refaults(records))
+
+
+def test_a_create_that_is_not_as_expected_contradicts_and_is_explained(records):
+    newest = shown(
+        records["cost-slots-newest"].experiment, **{"1": each(1000), "32000": each(1250)}
+    )
+    oldest = shown(
+        records["cost-slots-oldest"].experiment, **{"1": each(1000), "32000": each(26_000)}
+    )
+
+    told = str(q2_words.walked({"cost-slots-newest": newest, "cost-slots-oldest": oldest}))
+
+    assert "1.25 times as long: NOT SEEN in 20, which contradicts the claim" in told
+    # 250 ns and 25 us, for 250 slots.
+    assert "1 ns for each slot of the chain" in told
+    assert "25 us more, 100 ns for each" in told
+    assert "ns for each" not in str(q2_words.walked({"cost-slots-newest": newest}))
+
+
+def test_a_create_that_is_as_expected_needs_no_explanation(records):
+    newest = shown(
+        records["cost-slots-newest"].experiment, **{"1": each(1000), "32000": each(2000)}
+    )
+    told = q2_words.walked({"cost-slots-newest": newest}).text
+    assert told.endswith("2.00 times as long: SEEN 20 of 20, as expected.")
+
+
+def test_the_size_up_to_which_nothing_shows_is_found(records):
+    told = q2_words.sizes(records).text
+    # A ns more for each MB, from 100 ns on.
+    assert told.startswith("Up to 4 MiB no ioctl's median is more than 10% above that with 4 KiB;")
+    assert "with 16 GiB those that change something take 173 to 173 times as long" in told
+
+
+def test_a_pause_is_told_with_one_vcpu_and_with_more_than_there_are_cpus_for(records):
+    told = str(q2_words.paused(records))
+    assert "It takes 1.20 times as long: twice was NOT SEEN in 20, as expected." in told
+    assert "with 4 and 8 vCPUs, more than the recorded host has CPUs for" in told
+
+    parts = flat(kick=50, update=60, resume=10, ns=300, out=150)
+    slow = shown(records["cost-pause"].experiment, **{f"{n} paused": parts for n in (1, 2, 4, 8)})
+    told = str(q2_words.paused({"cost-pause": slow}))
+    assert "SEEN 20 of 20, which contradicts the claim" in told
+
+
+def test_sentences_of_the_model_and_of_the_traces_count_them():
+    assert "waits 1 times if it swaps the sets, 2 times" in str(q2_words.at_once())
+    assert "userspace's loop waits 3N times and zaps N times" in str(q2_words.at_once())
+    assert f"more than {max(one.most_slots for one in runs())} slots" in str(
+        q2_words.slots_in_use()
+    )
+    few = [one for one in runs() if one.scenario == "pc-seabios" and one.vmm == "QEMU 7.2"]
+    told = str(q2_words.pace(few))
+    assert "Of 1 runs" in told
+    assert "the most are 37, by QEMU 7.2, pc-seabios" in told
+
+
+def test_a_window_has_as_many_updates_as_fit(records):
+    assert "At one update in 10 ms a window has 2 of them" in str(q2_words.windows(records))
+
+
+def test_what_contradicts_a_claim_is_told_in_its_history():
+    """On the project's own records: whoever records a surprise has to say so."""
+    known = load(ROOT / "book" / "claims")
+    for row in q2_costs.claims().rows:
+        identity, about = row[0].text, row[1]
+        if "CONTRADICTS" in row[3].text:
+            told = [f"contradicts the row of {about}" in one for one in known[identity].history]
+            assert any(told), f"{identity}, {about}: {row[3].text}"
+
+
+def page(name):
+    return " ".join((ROOT / "book" / f"{name}.md").read_text("utf-8").split())
+
+
+def test_numbers_in_captions_are_those_of_the_experiments():
+    given = {name: one.parameters for name, one in MEASUREMENTS.items()}
+    pages = given["cost-refaults"]["pages"]
+    for words in (
+        f"a vCPU that uses {pages} pages of another slot",
+        f"uses {frequency.USED_PAGES * 4 // 1024} MiB of other slots",
+        "more than three times the fastest",
+        f"in one of {q2_words.CHAINS} chains",
+    ):
+        assert words in page("q2")
+    assert STEADY == 3

@@ -40,6 +40,13 @@ def test_two_hosts_that_are_the_same_have_no_tables():
     assert told.endswith(f"\n\n{same}")
 
 
+def test_what_only_one_host_has_a_record_of_is_counted_and_not_listed():
+    (bare,) = by_host([capabilities(PVM), *made_hosts.records(PVM)[:2]])
+    told = views.differences(made_hosts.pvm(), bare)
+    assert told.endswith("\n\n7 checks, 1 the same, 6 recorded by one of them only.")
+    assert "no record" not in told
+
+
 def claimed(*records):
     (host,) = by_host([capabilities(PVM), *records])
     rows = views.claimed([host], REGISTRY).rows

@@ -189,6 +189,21 @@ def test_a_reset_that_is_left_out_loses_pages():
     assert "I5" in broken(w.mutated(program.without(place + 1)))
 
 
+@pytest.mark.parametrize(
+    ("key", "reads", "lost"),
+    [
+        ("pause", "late", False),
+        ("today", "late", False),
+        ("user-exit", "late", False),
+        ("user-exit", "after", True),
+    ],
+)
+def test_rings_that_are_reset_before_the_new_slot_comes_hold_no_stale_entry(key, reads, lost):
+    scene = replace(LOGGING["truncate-logged+ring-reused"], reads=reads)
+
+    assert ("I5" in broken(scene.world(APIS[key]))) == lost
+
+
 def test_two_accesses_instead_of_three_are_told_with_their_reason():
     for scene in LOGGING.values():
         assert scene.smaller.startswith("two accesses of each vCPU") == (scene.accesses_max < 3)

@@ -21,7 +21,16 @@ from .protocol.program import Program
 from .protocol.properties import PROPERTIES, stated, violated
 from .protocol.scenes import SCENES, Scene
 from .protocol.userspace import SETTLE
-from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_PML, X86_SLOT_ZAP, Policy, World
+from .protocol.world import (
+    ARM64,
+    X86,
+    X86_BEFORE_5_13,
+    X86_PML,
+    X86_PREFETCH,
+    X86_SLOT_ZAP,
+    Policy,
+    World,
+)
 from .verdict import Verdict
 
 #: By the names that claims use.
@@ -29,6 +38,7 @@ POLICIES = {
     "x86": X86,
     "x86-slot-zap": X86_SLOT_ZAP,
     "x86-pml": X86_PML,
+    "x86-prefetch": X86_PREFETCH,
     "x86-before-5.13": X86_BEFORE_5_13,
     "arm64": ARM64,
 }

@@ -101,6 +101,7 @@ class Policy:
     - ``remembers``: a fault that finds no slot leaves an MMIO SPTE, and its vCPU keeps the frame
       (x86).
     - ``keeps_space``: what a vCPU keeps of a hole goes by its own address space; no kernel's does.
+    - ``prefetches``: a page fault maps the frames beside its own, too (x86 without the TDP MMU).
     - ``pml``: how many frames the processor's own log of stores takes; 0 where it keeps none.
     """
 
@@ -110,6 +111,7 @@ class Policy:
     fixes_fast: bool = True
     remembers: bool = True
     keeps_space: bool = False
+    prefetches: bool = False
     pml: int = 0
 
 
@@ -118,6 +120,7 @@ X86_SLOT_ZAP = Policy("x86, SLOT_ZAP_ALL off", zaps_all=False)
 X86_PML = Policy("x86, PML", pml=1)
 X86_BEFORE_5_13 = Policy("x86 before 5.13", retries=False)
 ARM64 = Policy("arm64", retries=False, zaps_all=False, fixes_fast=False, remembers=False)
+X86_PREFETCH = Policy("x86 without the TDP MMU", prefetches=True)
 X86_KEEPS_SPACE = Policy("x86, MMIO kept by address space", keeps_space=True)
 
 

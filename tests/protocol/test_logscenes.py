@@ -169,6 +169,15 @@ def test_an_id_that_is_used_again_is_taken_for_the_new_slot(key, policy, is_alia
     assert ("I5''" in broken(w)) == is_alias
 
 
+@pytest.mark.parametrize("key", ["pause", "user-exit", "primitives"])
+def test_a_buffer_that_is_never_full_says_the_same_as_one_of_one_frame(key):
+    roomy = replace(X86_PML, name="x86, PML of two", pml=2)
+    words = [broken(small("truncate-logged+round", key, one)) for one in (X86_PML, roomy)]
+
+    assert words[0] == words[1]
+    assert ("I5" in words[0]) == (key == "user-exit")
+
+
 def test_one_more_grace_period_before_the_log_is_read_would_do_for_fetch_remove_add():
     w = small("move-logged+round", "fetch-remove-add")
     (program,) = w.programs

@@ -3,6 +3,7 @@
 import pytest
 
 from figures import consequences
+from memslotlib.check.errors import CheckError
 
 
 def test_every_kind_of_consequence_has_its_row_and_its_shortest_way():
@@ -19,5 +20,5 @@ def test_an_api_without_holes_has_no_rows(monkeypatch):
     monkeypatch.setattr(consequences, "API", "pause")
     monkeypatch.setattr(consequences, "WHO", {"nobody": "split+load"})
 
-    with pytest.raises(Exception, match="I3a"):
+    with pytest.raises(CheckError, match="I3a"):
         consequences.table()

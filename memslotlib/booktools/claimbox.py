@@ -93,6 +93,7 @@ def _facts(claim: Claim) -> nodes.Element:
     for name, value in facts.items():
         body += _field(name, nodes.paragraph("", "", value))
     body += _field("Sources", nodes.bullet_list("", *(_source(one) for one in claim.sources)))
+    body += _field("History", nodes.bullet_list("", *(_source(one) for one in claim.history)))
     return body
 
 

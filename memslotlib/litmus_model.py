@@ -29,6 +29,8 @@ from .protocol.world import (
     X86_BEFORE_5_13,
     X86_PML,
     X86_PREFETCH,
+    X86_SHADOW,
+    X86_SHADOW_SLOT_ZAP,
     X86_SLOT_ZAP,
     Policy,
     World,
@@ -41,6 +43,8 @@ POLICIES = {
     "x86-slot-zap": X86_SLOT_ZAP,
     "x86-pml": X86_PML,
     "x86-prefetch": X86_PREFETCH,
+    "x86-shadow": X86_SHADOW,
+    "x86-shadow-slot-zap": X86_SHADOW_SLOT_ZAP,
     "x86-before-5.13": X86_BEFORE_5_13,
     "arm64": ARM64,
 }

@@ -247,6 +247,7 @@ _ALL = (
         (*_accesses(_LOADS, "guest"), *_everywhere(_LOADS, "emulator")),
         smaller=_kvm_alone(0, 31, 8),
     ),
+    Scene("truncate+shadowing", TRUNCATE, _everywhere(_LOADS, "walk")),
     Scene("merge+emulator", MERGE, _everywhere(_LOADS, "guest", "emulator")),
     Scene("grow+emulator", GROW, _everywhere(_LOADS, "guest", "emulator")),
     Scene("shift+load", SHIFT, _everywhere(_LOADS, "guest")),

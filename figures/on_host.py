@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from memslotlib import claims
 from memslotlib.agreement import Compared, assert_sound, compare
+from memslotlib.agreement import unshown as without_host
+from memslotlib.claims import Claim
 from memslotlib.experiments import recall_checks
 from memslotlib.litmus_stores import Check
+from memslotlib.protocol.apis import APIS
+from memslotlib.provenance import ROOT
 from memslotlib.verdict import Verdict, Word, chance_at_most
 from memslotlib.views.prose import Said
 from memslotlib.views.tables import Cell, Table
@@ -91,3 +96,16 @@ def agreement(compared: Sequence[Compared] | None = None) -> Table:
         for one in found
     ]
     return Table(("On a host", "", "In the model", "", "", "So"), rows)
+
+
+def unshown(registry: Sequence[Claim] | None = None) -> Table:
+    """Return a row for each claim that the model breaks for an API of today and no host broke."""
+    if registry is None:
+        registry = list(claims.load(ROOT / "book" / "claims").values())
+    rows = []
+    for one in without_host(registry):
+        titles = "; ".join(APIS[api].title for api in one.apis)
+        anchor = one.claim.lower()
+        link = Cell(one.claim, href=f"{anchor[:2]}.html#{anchor.replace('.', '-')}")
+        rows.append((link, one.scene, one.keeps, titles, one.reason))
+    return Table(("Claim", "In the model", "", "API", "Why no host showed it"), rows)

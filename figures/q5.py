@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from memslotlib.check import explore
+from memslotlib.check import Trace, explore
 from memslotlib.evidence import DATA, Record, read
 from memslotlib.litmus_model import POLICIES
 from memslotlib.protocol.apis import APIS
 from memslotlib.protocol.history import BUGS
 from memslotlib.protocol.model import model
-from memslotlib.protocol.program import MARKS
-from memslotlib.protocol.properties import violated
+from memslotlib.protocol.program import MARKS, Op
+from memslotlib.protocol.properties import stated, violated
 from memslotlib.protocol.scenes import SCENES
+from memslotlib.protocol.world import World
 from memslotlib.provenance import code_digest
 from memslotlib.recheck import FILE, MODULES
 from memslotlib.verdict import Word
@@ -79,6 +80,8 @@ def sound_orders(records: Sequence[Record] | None = None) -> Said:
     )
 
 
+#: Properties of what a kernel has to keep in order, which nobody outside sees broken.
+_INSIDE = ("I1", "I7", "I8", "I12")
 #: Why nothing here breaks without a step that is needed all the same.
 REASONS: Mapping[str, str] = {
     "take slots lock": "nobody else updates in this scene",
@@ -93,20 +96,38 @@ def justified(api: str, scene: str = "hva-flip+store", policy: str = "x86-slot-z
 
     Two accesses of each vCPU, in the scene and under the policy named; the scene's narrow ones.
     """
+    rows = []
+    for number, op, world in _without(api, scene, policy):
+        broken = violated(explore(model(world), traces=False))
+        told = ", ".join(f"{name} in {steps}" for name, steps in broken.items())
+        rows.append((number, str(op), told or _reason(str(op))))
+    return Table(("", "Step", "Without it"), rows)
+
+
+def justifications(
+    api: str, scene: str = "hva-flip+store", policy: str = "x86-slot-zap"
+) -> Iterator[tuple[int, str, Trace]]:
+    """Yield each step without which something breaks, and the shortest trace of how.
+
+    What a guest or its data suffers is told before what is wrong inside the kernel alone.
+    """
+    for number, op, world in _without(api, scene, policy):
+        found = explore(model(world))
+        if broken := violated(found):
+            told = min(broken, key=lambda one: (one in _INSIDE, broken[one]))
+            yield number, str(op), found.trace(stated(told).name)
+
+
+def _without(api: str, scene: str, policy: str) -> Iterator[tuple[int, Op, World]]:
+    """Yield each step of an API's program, its number, and the world without it."""
     accesses = SCENES[scene].narrow or SCENES[scene].accesses
     world = replace(
         SCENES[scene].world(APIS[api], POLICIES[policy]), accesses=accesses, accesses_max=2
     )
     (program,) = world.programs
-    rows = []
     for number, op in enumerate(program):
-        if op.step.__name__ in MARKS:
-            continue
-        found = explore(model(world.mutated(program.without(number))), traces=False)
-        broken = violated(found)
-        told = ", ".join(f"{name} in {steps}" for name, steps in broken.items())
-        rows.append((number + 1, str(op), told or _reason(str(op))))
-    return Table(("", "Step", "Without it"), rows)
+        if op.step.__name__ not in MARKS:
+            yield number + 1, op, world.mutated(program.without(number))
 
 
 def _reason(op: str) -> str:

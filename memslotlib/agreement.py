@@ -7,15 +7,20 @@ listed, with the reason why it was not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .claims import Claim
 from .errors import MemslotError
 from .evidence import DATA, Record, read
 from .experiments import recall_checks, recalled
-from .litmus_model import explored
+from .litmus_model import ALL_SCENES, explored
 from .litmus_stores import Check
+from .protocol.apis import APIS
+from .protocol.failures import FailingScene
+from .protocol.logscenes import RingScene
+from .protocol.scenes import SHIFT, Scene
 from .verdict import Verdict, Word
 
 
@@ -147,3 +152,90 @@ def _compared(pair: Pair, records: list[Record]) -> Compared:
     newest = fitting[-1]
     host = recall_checks(newest)[pair.check] if pair.check else recalled(newest)
     return Compared(pair, host, model, newest.provenance.commit)
+
+
+@dataclass(frozen=True)
+class Unshown:
+    """What the model allows of APIs that kernels have, and no host showed; and why not."""
+
+    claim: str
+    scene: str
+    keeps: str
+    apis: tuple[str, ...]
+    reason: str
+
+
+#: Why no host showed what a claim's scene may come to; the first that fits tells.
+UNSHOWN: tuple[tuple[str, Callable[[Scene, Claim, str], bool]], ...] = (
+    ("no host with records has SMM", lambda scene, claim, api: scene.change.spaces > 1),
+    ("no host with records is arm64", lambda scene, claim, api: claim.policies == ("arm64",)),
+    (
+        "the hosts with records log by write protection, without PML",
+        lambda scene, claim, api: "x86-pml" in claim.policies,
+    ),
+    (
+        "no experiment makes an allocation of the kernel fail",
+        lambda scene, claim, api: isinstance(scene, FailingScene),
+    ),
+    (
+        "no experiment makes one access over two slots",
+        lambda scene, claim, api: any(one.npages > 1 for one in scene.accesses),
+    ),
+    (
+        "userspace completes no exit by a map of its own in the experiments",
+        lambda scene, claim, api: bool(scene.exits),
+    ),
+    (
+        "no experiment has vhost at work meanwhile",
+        lambda scene, claim, api: any(one.via == "vhost" for one in scene.outside),
+    ),
+    (
+        "no experiment has a device of the kernel at work meanwhile",
+        lambda scene, claim, api: any(one.via == "device" for one in scene.outside),
+    ),
+    (
+        "no experiment updates from two threads",
+        lambda scene, claim, api: scene.contender is not None,
+    ),
+    (
+        "the experiments with mmap over the hva copy nothing before it",
+        lambda scene, claim, api: api == "remap" and claim.keeps == "I4b",
+    ),
+    (
+        "shown where nobody else runs, as a case of appendix A2; no experiment races it",
+        lambda scene, claim, api: isinstance(scene, RingScene),
+    ),
+    (
+        "no experiment moves the border between two slots",
+        lambda scene, claim, api: scene.change is SHIFT,
+    ),
+    (
+        "the experiments with a log make another change",
+        lambda scene, claim, api: any(slot.log for slot in scene.change.before),
+    ),
+)
+
+
+def unshown(claims: Iterable[Claim]) -> Iterator[Unshown]:
+    """Yield what the model allows and no host showed, APIs with the same reason together.
+
+    What no kernel has is left out: no host could show it. Raises MemslotError where
+    nothing says why.
+    """
+    for claim in claims:
+        reasons: dict[str, list[str]] = {}
+        for one in claim.expect if claim.is_modelled else ():
+            allowed = one.model is Word.VIOLATED and one.host is not Word.SEEN
+            if allowed and APIS[one.api].is_real:
+                reasons.setdefault(_why(claim, one.api), []).append(one.api)
+        for reason, apis in reasons.items():
+            names = tuple(dict.fromkeys(apis))
+            yield Unshown(claim.id, claim.litmus, claim.keeps, names, reason)
+
+
+def _why(claim: Claim, api: str) -> str:
+    scene = ALL_SCENES[claim.litmus]
+    for reason, fits in UNSHOWN:
+        if fits(scene, claim, api):
+            return reason
+    raise MemslotError(f"{claim.id}: nothing says why no host showed it of {api}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from .check import Bounds, Model, Result, Trace, explore
+from .check import Actor, Bounds, Model, Result, Trace, explore, sometimes
 from .errors import MemslotError
 from .protocol import failures
 from .protocol.apis import APIS, Api
@@ -21,7 +22,19 @@ from .protocol.program import Program
 from .protocol.properties import PROPERTIES, stated, violated
 from .protocol.scenes import SCENES, Scene
 from .protocol.userspace import SETTLE
-from .protocol.world import ARM64, X86, X86_BEFORE_5_13, X86_PML, X86_SLOT_ZAP, Policy, World
+from .protocol.vcpu import vcpu
+from .protocol.world import (
+    ARM64,
+    X86,
+    X86_BEFORE_5_13,
+    X86_PML,
+    X86_PREFETCH,
+    X86_SHADOW,
+    X86_SHADOW_SLOT_ZAP,
+    X86_SLOT_ZAP,
+    Policy,
+    World,
+)
 from .verdict import Verdict
 
 #: By the names that claims use.
@@ -29,6 +42,9 @@ POLICIES = {
     "x86": X86,
     "x86-slot-zap": X86_SLOT_ZAP,
     "x86-pml": X86_PML,
+    "x86-prefetch": X86_PREFETCH,
+    "x86-shadow": X86_SHADOW,
+    "x86-shadow-slot-zap": X86_SHADOW_SLOT_ZAP,
     "x86-before-5.13": X86_BEFORE_5_13,
     "arm64": ARM64,
 }
@@ -214,6 +230,30 @@ def shortest(scene_name: str, api_key: str, identity: str, policy: str = "x86") 
     world = scene(scene_name).world(api(api_key), POLICIES[policy])
     name = stated(identity).name
     return _explored(world, True, name).trace(name)
+
+
+def undisturbed(scene_name: str, api_key: str, policy: str = "x86") -> Trace:
+    """Return the shortest run in which an access is over that began after the update's first swap.
+
+    Each vCPU makes one, to a frame of a slot that goes. Of an update without swaps it begins when
+    that has returned.
+    """
+    world = scene(scene_name).world(api(api_key), POLICIES[policy])
+    gone = {(slot.as_id, gfn) for slot in world.change.gone for gfn in slot.gfns}
+    to = [one for one in world.accesses if (one.as_id, one.gfn) in gone]
+    world = replace(world, accesses=tuple(to) or world.accesses, accesses_max=1, events=())
+    made = _model(world)
+    late = Actor(_late, world, per=world.cpu, name=vcpu.__name__)
+    actors = [late if one.function is vcpu else one for one in made.actors]
+    over = sometimes("an access that began after the first swap is over", lambda m: m.finished > 0)
+    made = replace(made, actors=actors, properties=[*made.properties, over])
+    return explore(made).trace(over.name)
+
+
+def _late(m: Any, v: Any, w: World) -> Any:
+    """A vCPU that begins when an update has swapped a set of slots, or is over."""
+    m.wait(any(m.active) or m.returned)
+    yield from vcpu(m, v, w)
 
 
 def asked(scene: Scene) -> Iterator[str]:

@@ -4,8 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from memslotlib.agreement import PAIRS, Compared, UnsoundModelError, assert_sound, compare
+from memslotlib.agreement import (
+    PAIRS,
+    UNSHOWN,
+    Compared,
+    UnsoundModelError,
+    assert_sound,
+    compare,
+    unshown,
+)
 from memslotlib.claims import load
+from memslotlib.errors import MemslotError
 from memslotlib.litmus_model import scene
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import HOST_WORDS, Verdict, Word
@@ -76,3 +85,44 @@ def test_what_a_claim_of_the_model_expects_of_a_host_was_recorded_on_one():
     for claim, one in asked:
         found = told.get((claim.litmus, one.api, claim.keeps))
         assert found == {one.host}, f"{claim.id} {one.api}: {found}"
+
+
+CLAIMS = load(ROOT / "book" / "claims")
+
+
+def expecting(claim, **words):
+    """Return a claim that expects these (model, host) words of today and of user-exit."""
+    rows = [replace(claim.expected(api), model=m, host=h) for api, (m, h) in words.items()]
+    return replace(claim, expect=tuple(rows))
+
+
+def test_everything_that_the_model_allows_and_no_host_showed_has_its_reason():
+    found = list(unshown(CLAIMS.values()))
+
+    assert {one.reason for one in found} == {reason for reason, _ in UNSHOWN}
+    told = {(one.claim, one.reason) for one in found}
+    assert ("Q4.8", "no host with records has SMM") in told
+    assert ("Q5.10", "no experiment has vhost at work meanwhile") in told
+    assert {one.apis for one in found if one.claim == "Q5.13"} == {("today", "pause")}
+
+
+@pytest.mark.parametrize(
+    ("model", "host", "apis"),
+    [
+        (Word.VIOLATED, Word.NOT_RUN, [("today",)]),
+        (Word.VIOLATED, Word.NOT_SEEN, [("today",)]),
+        (Word.VIOLATED, Word.SEEN, []),
+        (Word.HOLDS, Word.NOT_RUN, []),
+    ],
+)
+def test_what_is_listed_is_allowed_real_and_not_seen(model, host, apis):
+    claim = expecting(CLAIMS["Q4.8"], today=(model, host), attributes=(Word.VIOLATED, host))
+
+    assert [one.apis for one in unshown([claim])] == apis
+
+
+def test_what_has_no_reason_is_an_error_that_names_claim_and_api():
+    claim = expecting(CLAIMS["Q4.1"], today=(Word.VIOLATED, Word.NOT_RUN))
+
+    with pytest.raises(MemslotError, match=r"Q4\.1: nothing says why no host showed it of today"):
+        list(unshown([claim]))

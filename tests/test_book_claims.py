@@ -62,6 +62,16 @@ def test_every_interleaving_says_what_was_expected_and_the_mutants_flip_it(claim
     assert [cell.line for cell in cells if not cell.is_as_expected] == []
 
 
+def test_every_chapter_with_the_model_says_that_memory_is_sequentially_consistent():
+    chapters = {claim.question.lower() for claim in MODELLED}
+
+    assert chapters >= {"q4", "q5", "q6"}
+    for name in chapters:
+        text = (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
+        assert "sequentially consistent" in " ".join(text.split()), name
+    assert all("sequentially consistent" in " ".join(one.limits) for one in MODELLED)
+
+
 def test_every_claim_of_the_model_has_a_word_for_every_api():
     for claim in MODELLED:
         assert {one.api for one in claim.expect} == set(APIS), claim.id

@@ -13,6 +13,7 @@ from memslotlib.litmus_model import (
     mutant,
     scene,
     shortest,
+    undisturbed,
 )
 from memslotlib.protocol.properties import stated
 from memslotlib.protocol.world import ARM64, X86, X86_SLOT_ZAP
@@ -149,6 +150,24 @@ def test_the_shortest_trace_of_a_property_needs_no_search_of_everything():
     assert found.lines == whole.trace(stated("I4a'").name).lines
     with pytest.raises(CheckError, match="HOLDS"):
         shortest("hva-flip+vhost-stopped", "wholesale-swap", "I3a")
+
+
+def test_a_run_that_is_not_disturbed_ends_with_an_access_that_began_after_the_first_swap():
+    trace = undisturbed("split+emulator", "user-exit")
+    labels = [step.label for step in trace.steps]
+    first = next(n for n, step in enumerate(trace.steps) if step.actor.startswith("vcpu"))
+
+    assert any(label.startswith("swap active set") for label in labels[:first])
+    assert labels[-1] == "back in userspace"
+    assert not any(step.failed for step in trace.steps)
+    assert any(label.endswith("old~ is disabled") for label in labels)
+
+
+def test_where_nothing_is_swapped_it_begins_when_the_update_has_returned():
+    labels = [step.label for step in undisturbed("hva-flip+store", "remap").steps]
+
+    assert "the update has returned" in labels
+    assert labels.index("the update has returned") < labels.index("IN_GUEST_MODE")
 
 
 def test_one_access_more_or_another_number_of_vcpus_is_another_bound():

@@ -7,15 +7,26 @@ from typing import Any
 from .slots import page_number
 from .world import Access, World
 
+_LOST = "write is dropped, a lost MSI if it was one"
+
 
 def consequence(access: Access) -> str:
-    """Return what becomes of an access that finds no memory."""
+    """Return what becomes of an access that finds no memory.
+
+    Source: ``handle_emulation_failure()``, ``enter_smm()``, ``em_rsm()`` and paging_tmpl.h in
+    arch/x86/kvm of Linux 6.12.
+    """
     if access.kind == "fetch":
-        return "KVM cannot fetch the instruction: internal error, or #UD for the guest"
-    if access.via in ("smi", "rsm"):
-        return "the state is not saved, or not restored: the VM is dead"
+        return (
+            "KVM cannot fetch the instruction: internal error at CPL 0 or with "
+            "KVM_CAP_EXIT_ON_EMULATION_FAILURE, else #UD for the guest"
+        )
+    if access.via == "smi":
+        return "the state is not saved: the VM is dead"
+    if access.via == "rsm":
+        return "the state is not restored: triple fault, the VM shuts down"
     if access.via == "device":
-        return f"the device's {'write is dropped: a lost MSI' if access.is_write else 'read fails'}"
+        return f"the device's {_LOST if access.is_write else 'read fails'}"
     if access.via == "walk":
         return "the guest's page table is gone: #PF for the guest"
     return f"KVM_EXIT_MMIO, a {'write' if access.is_write else 'read'}"

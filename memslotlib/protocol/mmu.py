@@ -37,6 +37,12 @@ def cleared(m: Any, w: World, as_id: int, gfn: int) -> None:
         m.owner[w.at(as_id, one)] = "-"
 
 
+def unshadowed(m: Any, w: World, as_id: int, gfn: int) -> None:
+    """Take the shadow page of a page table in a frame away, if there is one."""
+    if w.shadows:
+        m.shadowed[w.at(as_id, gfn)] = "-"
+
+
 def obsolete_roots(m: Any, w: World) -> None:
     """``kvm_mmu_zap_all_fast()``: every root is obsolete, of both address spaces.
 
@@ -51,6 +57,7 @@ def obsolete_roots(m: Any, w: World) -> None:
     for as_id in w.spaces:
         for gfn in range(w.gfns):
             cleared(m, w, as_id, gfn)
+            unshadowed(m, w, as_id, gfn)
             if w.caches:
                 m.mmio_spte[w.at(as_id, gfn)] = NO_TAG
 
@@ -64,9 +71,10 @@ def zap_all(m: Any, w: World) -> Steps:
 
 @step
 def zap_slot(m: Any, w: World, slot: Slot) -> Steps:
-    """``kvm_unmap_gfn_range()`` of the slot's frames, in its address space."""
+    """``kvm_mmu_zap_memslot()``: the slot's frames, in its address space, and tables in them."""
     for gfn in slot.gfns:
         cleared(m, w, slot.as_id, gfn)
+        unshadowed(m, w, slot.as_id, gfn)
     yield f"zap the SPTEs of {slot}"
 
 

@@ -12,6 +12,7 @@ from .exits import fault_and_exit
 from .kernel import edit_inactive
 from .mmu import interrupt
 from .pointer import access_by_pointer, device_by_pointer, edit_watched
+from .shadow import walk
 from .state import variables
 from .straddle import access_in_parts
 from .vcpu import kvm_access, lookup, page_fault, vcpu
@@ -42,6 +43,8 @@ def model(w: World) -> Model:
     made = Model(w.name, variables(w), actors, properties(w), intervals)
     if w.exits:
         made = made.with_step(page_fault, fault_and_exit)
+    if w.shadows:
+        return made.with_step(kvm_access, walk)
     if w.pointers:
         made = made.with_step(kvm_access, access_by_pointer)
         made = made.with_step(edit_inactive, edit_watched)
@@ -98,7 +101,14 @@ def properties(w: World) -> list[Property]:
             slot = None if owner == "-" else lookup(m, as_id, gfn)
             if owner != "-" and (slot is None or slot.metadata(gfn) != owner):
                 return False
+            if w.shadows and not is_shadow_accounted(m, as_id, gfn):
+                return False
         return not w.huge or all(lies_in_one_slot(m, as_id) for as_id in w.spaces)
+
+    def is_shadow_accounted(m: Any, as_id: int, gfn: int) -> bool:
+        shadowed = m.shadowed[w.at(as_id, gfn)]
+        slot = lookup(m, as_id, gfn)
+        return shadowed == "-" or (slot is not None and slot.metadata(gfn) == shadowed)
 
     def lies_in_one_slot(m: Any, as_id: int) -> bool:
         one, other = w.huge or (0, 0)

@@ -17,6 +17,7 @@ from .agents import SET_TABLE, START, STOP
 from .apis import Api, today
 from .exits import CHANGE_MAP, HOLD, RELEASE
 from .mmio import generational
+from .prefetch import PREFETCHED
 from .program import Op, Program
 from .sight import Sight
 from .slots import Change, Slot
@@ -87,6 +88,7 @@ class Scene:
         if self.vhost or self.exits:
             tables = (SET_TABLE, CHANGE_MAP) if api.keeps_slots else ()
             program = Program(tuple(op for op in around if op not in tables), program.name)
+        events = (*self.events, *([PREFETCHED] if policy.prefetches else []))
         caches = self.caches and policy.remembers
         if caches:
             program = generational(program)
@@ -101,7 +103,7 @@ class Scene:
             huge=HUGE,
             mix=self.mix,
             smram=self.smram,
-            events=self.events,
+            events=events,
             outside=self.outside,
             waits=self.waits,
             contender=self.contender,
@@ -145,6 +147,8 @@ SHIFT = Change(
 )
 READONLY = Change((OTHER, OLD), (OTHER, replace(OLD, name="rom", readonly=True)))
 FLIP = Change((OTHER, OLD), (OTHER, Slot("new", 1, 3, "B")))
+#: One slot comes over the end of one and the beginning of another.
+OVERLAP = Change((Slot("one", 0, 2), Slot("two", 2, 2)), (Slot("mid", 1, 2),))
 MOVE = Change((OTHER, Slot("here", 1, 2)), (OTHER, Slot("there", 2, 2, "A-1")))
 #: Two slots get another backing at once.
 PAIR = Change(
@@ -234,6 +238,7 @@ _ALL = (
         (*_accesses(_LOADS, "guest"), *_everywhere(_LOADS, "emulator")),
         smaller="frame 0 is accessed by KVM itself alone",
     ),
+    Scene("truncate+shadowing", TRUNCATE, _everywhere(_LOADS, "walk")),
     Scene("merge+emulator", MERGE, _everywhere(_LOADS, "guest", "emulator")),
     Scene("grow+emulator", GROW, _everywhere(_LOADS, "guest", "emulator")),
     Scene("shift+load", SHIFT, _everywhere(_LOADS, "guest")),
@@ -261,6 +266,12 @@ _ALL = (
         (*every(_BOTH, (1, 2), ("guest", "emulator")), *every(_LOADS, (0, 3), ("emulator",))),
         smaller="frames 0 and 3 are only loaded from, by KVM itself",
     ),
+    Scene(
+        "hva-flip+prefetch",
+        FLIP,
+        every(_BOTH, (0, 1), ("guest",)),
+        smaller="beside the frames of a huge page nothing is prefetched, and these have one here",
+    ),
     Scene("move+load", MOVE, _everywhere(_LOADS, "guest")),
     Scene("move+emulator", MOVE, _everywhere(_LOADS, "guest", "emulator")),
     Scene(
@@ -274,6 +285,12 @@ _ALL = (
         logged(TRUNCATE),
         _LOGGED_MORE,
         smaller=f"{NO_LOG}; frame 3 is accessed by KVM itself alone",
+    ),
+    Scene(
+        "overlap-logged+store",
+        logged(OVERLAP),
+        every(_STORES, (1, 2), ("guest", "emulator")),
+        smaller="frames 0 and 3 go, and I5 asks nothing of what has gone",
     ),
     Scene(
         "two-slots+load",

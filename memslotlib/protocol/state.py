@@ -50,6 +50,8 @@ def variables(w: World) -> dict[str, Kind | Array]:
     if w.moving:
         found["copying"] = Flag()
         found["saw_new"] = Array(Flag(), w.cpu, len(w.moving))
+    if w.shadows:
+        found["shadowed"] = Array(OneOf("-", *w.metadata), frames)
     if w.mix:
         found["saw_after"] = Array(Flag(), w.cpu)
     if w.notifies:

@@ -123,6 +123,7 @@ RULES: tuple[Rule, ...] = (
             Place("kvm_access", "w.pauses and m.mode[v] == OUT and (m.srcu[v] == OUTSIDE)"),
             Place("access_in_parts", "w.pauses and m.mode[v] == OUT"),
             Place("access_by_pointer", "w.pauses and m.mode[v] == OUT"),
+            Place("walk", "w.pauses and m.mode[v] == OUT"),
             Place("complete", "w.pauses"),
         ),
         lambda s: not s.world.pauses,
@@ -172,6 +173,7 @@ RULES: tuple[Rule, ...] = (
             Place("kvm_access", "True", "yield from exit_disabled"),
             Place("attempt", "slot is not None and slot.is_disabled"),
             Place("access_by_pointer", "slot is not None and slot.is_disabled"),
+            Place("walk", "slot.is_disabled"),
         ),
         _none("disabled", of="own"),
     ),
@@ -251,6 +253,7 @@ RULES: tuple[Rule, ...] = (
         (
             Place("page_fault", "m.request[v] == RELOAD"),
             Place("no_slot", "m.request[v] == RELOAD"),
+            Place("walk", "m.request[v] == RELOAD"),
         ),
         _without("zap_all"),
     ),

@@ -16,6 +16,7 @@ from .mmio import believes, is_kept, is_noslot, met_kept, no_slot
 from .mmu import obey
 from .notifier import backing
 from .pml import drain, handle_exit, is_logged, log_store
+from .prefetch import prefetch
 from .slots import Slot
 from .state import IN, NO_TAG, OUT, OUTSIDE, READING, RELOAD
 from .world import Access, Entry, World
@@ -189,6 +190,8 @@ def install(m: Any, w: World, access: Access, slot: Slot, page: str, v: Any = No
     if access.is_write and slot.log:
         mark_dirty(m, w, slot, access.gfn, v)
         m.touched[slot.page(access.gfn)] = True
+    if w.policy.prefetches and len(gfns) == 1:
+        prefetch(m, w, access)
 
 
 def may_be_huge(m: Any, w: World, access: Access, slot: Slot) -> bool:

@@ -101,6 +101,9 @@ class Policy:
     - ``remembers``: a fault that finds no slot leaves an MMIO SPTE, and its vCPU keeps the frame
       (x86).
     - ``keeps_space``: what a vCPU keeps of a hole goes by its own address space; no kernel's does.
+    - ``prefetches``: a page fault maps the frames beside its own, too (x86 without the TDP MMU).
+    - ``shadows``: KVM keeps shadow pages of the guest's page tables (x86 without EPT and NPT, or
+      with nested guests).
     - ``pml``: how many frames the processor's own log of stores takes; 0 where it keeps none.
     """
 
@@ -110,6 +113,8 @@ class Policy:
     fixes_fast: bool = True
     remembers: bool = True
     keeps_space: bool = False
+    prefetches: bool = False
+    shadows: bool = False
     pml: int = 0
 
 
@@ -118,6 +123,9 @@ X86_SLOT_ZAP = Policy("x86, SLOT_ZAP_ALL off", zaps_all=False)
 X86_PML = Policy("x86, PML", pml=1)
 X86_BEFORE_5_13 = Policy("x86 before 5.13", retries=False)
 ARM64 = Policy("arm64", retries=False, zaps_all=False, fixes_fast=False, remembers=False)
+X86_SHADOW = Policy("x86, shadow pages", shadows=True)
+X86_SHADOW_SLOT_ZAP = Policy("x86, shadow pages, SLOT_ZAP_ALL off", shadows=True, zaps_all=False)
+X86_PREFETCH = Policy("x86 without the TDP MMU", prefetches=True)
 X86_KEEPS_SPACE = Policy("x86, MMIO kept by address space", keeps_space=True)
 
 
@@ -239,6 +247,11 @@ class World:
         """The frames that some program takes the guest's access to away."""
         ops = [op for op in self.ops if op.step.__name__ == "deny"]
         return tuple(gfn for op in ops for gfn in op.arguments[0])
+
+    @cached_property
+    def shadows(self) -> bool:
+        """Whether what KVM walks is shadowed, and all that it does for vCPUs is to walk."""
+        return self.policy.shadows and {one.via for one in self.accesses} <= {"guest", "walk"}
 
     @cached_property
     def straddles(self) -> bool:

@@ -80,6 +80,7 @@ def test_expectations_limits_and_sources_are_added(claims: dict[str, claimbox.Cl
         "today: expected of the model VIOLATED, of a kernel NOT SEEN",
         "There is a window.",
         "one vCPU",
+        "2026-11-23 first stated",
     ):
         assert part in told
     assert "Says nothing of loads. Nor of stores." in told

@@ -46,3 +46,12 @@ def test_agreement_has_a_row_for_each_pair():
 def test_a_page_with_an_unsound_model_is_not_built():
     with pytest.raises(UnsoundModelError):
         on_host.agreement([Compared(PAIRS[0], SEEN, HOLDS)])
+
+
+def test_what_no_host_showed_links_to_its_claim():
+    rows = {row[0].text: row for row in on_host.unshown().rows}
+
+    assert rows["Q4.8"][0].href == "q4.html#q4-8"
+    assert rows["Q5.13"][3] == "delete and create; pause all, as QEMU's inhibit"
+    assert all(row[4] for row in rows.values())
+    assert on_host.unshown([]).rows == []

@@ -136,6 +136,20 @@ def test_each_step_of_the_smallest_protocol_has_what_breaks_without_it():
     assert not any(told == "nothing, in this scene" for told in rows.values())
 
 
+def test_what_breaks_without_a_step_is_shown_by_its_shortest_trace():
+    rows = {number: told for number, _, told in q5.justified("user-exit").rows}
+    found = {number: trace for number, _, trace in q5.justifications("user-exit")}
+
+    assert set(found) == {number for number, told in rows.items() if told.startswith("I")}
+    for number, trace in found.items():
+        identity = trace.about.split()[0]
+        assert f"{identity} in {len(trace.steps)}" in rows[number].split(", ")
+        is_seen = any(
+            one.split()[0] not in ("I1", "I7", "I8", "I12") for one in rows[number].split(", ")
+        )
+        assert is_seen == (identity not in ("I1", "I7", "I8", "I12"))
+
+
 def test_each_bug_of_the_past_is_found_before_its_fix_and_not_after():
     rows = q5.history().rows
 

@@ -26,8 +26,14 @@ def test_what_a_hole_does_depends_on_who_meets_it():
     fetch, walk = Access("fetch", 0, "emulator"), Access("load", 0, "walk")
 
     assert "cannot fetch" in consequence(fetch)
+    assert consequence(fetch) == consequence(fetch._replace(via="guest"))
+    assert "internal error" in consequence(fetch)
+    assert "#UD" in consequence(fetch)
     assert "#PF" in consequence(walk)
     assert "dead" in consequence(Access("store", 0, "smi", 1))
+    assert "triple fault" in consequence(Access("load", 0, "rsm", 1))
+    assert "lost MSI" in consequence(Access("store", 0, "device"))
+    assert consequence(Access("load", 0, "device")) == "the device's read fails"
     assert consequence(LOAD) == "KVM_EXIT_MMIO, a read"
     assert consequence(STORE) == "KVM_EXIT_MMIO, a write"
 

@@ -169,6 +169,15 @@ def test_an_id_that_is_used_again_is_taken_for_the_new_slot(key, policy, is_alia
     assert ("I5''" in broken(w)) == is_alias
 
 
+@pytest.mark.parametrize("key", ["pause", "user-exit", "primitives"])
+def test_a_buffer_that_is_never_full_says_the_same_as_one_of_one_frame(key):
+    roomy = replace(X86_PML, name="x86, PML of two", pml=2)
+    words = [broken(small("truncate-logged+round", key, one)) for one in (X86_PML, roomy)]
+
+    assert words[0] == words[1]
+    assert ("I5" in words[0]) == (key == "user-exit")
+
+
 def test_one_more_grace_period_before_the_log_is_read_would_do_for_fetch_remove_add():
     w = small("move-logged+round", "fetch-remove-add")
     (program,) = w.programs
@@ -187,6 +196,21 @@ def test_a_reset_that_is_left_out_loses_pages():
     assert "I5" not in broken(w)
     assert "I5" in broken(w.mutated(program.without(place)))
     assert "I5" in broken(w.mutated(program.without(place + 1)))
+
+
+@pytest.mark.parametrize(
+    ("key", "reads", "lost"),
+    [
+        ("pause", "late", False),
+        ("today", "late", False),
+        ("user-exit", "late", False),
+        ("user-exit", "after", True),
+    ],
+)
+def test_rings_that_are_reset_before_the_new_slot_comes_hold_no_stale_entry(key, reads, lost):
+    scene = replace(LOGGING["truncate-logged+ring-reused"], reads=reads)
+
+    assert ("I5" in broken(scene.world(APIS[key]))) == lost
 
 
 def test_two_accesses_instead_of_three_are_told_with_their_reason():

@@ -7,6 +7,7 @@ this model shows to be needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace as with_fields
 
 from ..kernel import LOCK, RETURN, UNLOCK, free, replace, swap
@@ -40,6 +41,22 @@ def update(change: Change, policy: Policy, huge: tuple[int, int] | None = None) 
         ops += stay
     ops += [Op(free, (slot,)) for slot in (*change.gone, *lost)]
     return Program((*ops, UNLOCK, RETURN), "primitives")
+
+
+def in_turn(
+    layouts: Sequence[tuple[Slot, ...]], policy: Policy, huge: tuple[int, int] | None = None
+) -> Program:
+    """Several operations one after the other, each its own ioctl, from layout to layout.
+
+    A slot that is in two layouts in a row stays, with whatever it carries from before.
+    """
+    ops: list[Op] = []
+    now = {slot: slot for slot in layouts[0]}
+    for layout in layouts[1:]:
+        change = Change(tuple(now.values()), tuple(now.get(slot, slot) for slot in layout))
+        ops += [op for op in update(change, policy, huge) if op != RETURN]
+        now = {slot: now.get(slot) or _carrying(slot, change) for slot in layout}
+    return Program((*ops, RETURN), "primitives in turn")
 
 
 def refusal(change: Change) -> str:

@@ -71,3 +71,51 @@ def test_another_page_and_two_address_spaces_are_refused():
     assert "hva" in primitives.refusal(FLIP)
     assert "address space" in primitives.refusal(Change((OLD, smm), ()))
     assert primitives.refusal(SPLIT) == primitives.refusal(TRUNCATE) == ""
+
+
+LEFT, RIGHT = Slot("left", 0, 1), Slot("right", 1, 2)
+WIDE, NARROW = Slot("left'", 0, 2), Slot("right'", 2, 1)
+SHIFT = Change((LEFT, RIGHT), (WIDE, NARROW))
+LOADS = every(("load",), (0, 1, 2), ("guest", "emulator"))
+
+
+def shifted(*between):
+    layouts = ((LEFT, RIGHT), *between, (WIDE, NARROW))
+    return world(SHIFT, primitives.in_turn(layouts, X86), accesses=LOADS, gfns=3, policy=X86)
+
+
+def test_operations_in_turn_are_ioctls_that_return_once():
+    program = primitives.in_turn(((OLD,), SPLIT.after, (replace(OLD, name="again"),)), X86)
+
+    assert count(program, "take_slots_lock") == count(program, "release_slots_lock") == 2
+    assert count(program, "ioctl_returns") == 1
+    assert program[-1].step.__name__ == "ioctl_returns"
+
+
+def test_a_border_that_moves_by_truncate_and_grow_leaves_a_hole_and_by_merge_and_split_none():
+    assert broken(shifted((LEFT, NARROW))) == {"I3a"}
+    assert broken(shifted((Slot("both", 0, 3),))) == set()
+    assert broken(shifted()) == set()
+
+
+def test_a_slot_that_comes_in_between_takes_metadata_along():
+    stage = staged(SPLIT, *primitives.in_turn(((OLD,), (SHORT, Slot("x", 1, 1)), SPLIT.after), X86))
+    stage.run(stage.update())
+    slots = stage.m.sets[0, stage.m.active[0]]
+
+    assert [slots.lookup(gfn).metadata(gfn) for gfn in (0, 1)] == ["old", "old"]
+    assert [slots.lookup(gfn).name for gfn in (0, 1)] == ["low", "high"]
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_readonly_may_be_toggled_there_and_back(turns):
+    rom = replace(OLD, name="rom", readonly=True)
+    states = [OLD, rom, replace(OLD, name="ram"), replace(rom, name="rom'")][: 2 * turns]
+    change = Change((OLD,), (states[-1],))
+    program = primitives.in_turn([(one,) for one in states], X86)
+    w = world(change, program, accesses=BOTH_WAYS, policy=X86)
+
+    assert broken(w) == set()
+    found = [n for n, op in enumerate(program) if op.step.__name__ == "write_protect"]
+    assert len(found) == turns
+    assert "I2" in broken(w.mutated(program.without(found[-1])))

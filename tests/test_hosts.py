@@ -87,6 +87,23 @@ def test_each_check_of_a_stand_in_is_told():
     assert hosts.told(told) == "exits mmio; failures none; hole SEEN 9 of 9"
 
 
+def test_no_other_word_hides_among_the_checks_of_a_stand_in():
+    for one in ({"word": "HOLDS"}, 9, {"hits": 9}):
+        with pytest.raises((ValueError, TypeError, KeyError)):
+            outcomes(made("stand-in", {}, {"checks": {"hole": one}, "exits": {}}))
+
+
+def test_stand_ins_of_two_hosts_differ_by_check():
+    (one,), (other,) = (
+        by_host([made("stand-in", {}, {"checks": {"hole": word(n, 9), "leak": word(0, 9)}}, host)])
+        for n, host in ((9, PVM), (0, STOCK))
+    )
+    assert [(row.check, row.differs) for row in compare(one, other)] == [
+        ("hole", "word"),
+        ("leak", ""),
+    ]
+
+
 def rows(**changed):
     row = {"test": "log-bitmap", "sequence": "split", "context": "long64", "refused": ""}
     return [{**row, "runs": 3, "lost": [5], "extra": [], **changed}]

@@ -154,21 +154,25 @@ def _held(host: Recorded, expected: Expectation, runs: Sequence[_Run]) -> Cell:
     found = list(_found(host, runs))
     if not found:
         return _marked(Verdict.does_not_apply("no guest takes that path"))
-    ran = [one for one in found if one.word in HOST_WORDS]
-    if not ran:
-        return _marked(found[0])
-    word = Word.SEEN if any(one.word is Word.SEEN for one in ran) else Word.NOT_SEEN
-    times = sum(one.word is word for one in ran)
+    # An experiment of which the claim asks several things counts once.
+    is_seen: dict[str, bool] = {}
+    for key, one in found:
+        if one.word in HOST_WORDS:
+            is_seen[key] = is_seen.get(key, False) or one.word is Word.SEEN
+    if not is_seen:
+        return _marked(found[0][1])
+    word = Word.SEEN if any(is_seen.values()) else Word.NOT_SEEN
+    ran, times = len(is_seen), sum(is_seen.values()) or len(is_seen)
     stale = any(host.is_stale(one.name, one.parameters) for one, _ in runs)
-    text = f"{word.value} ({times} of {len(ran)})" + " (stale)" * stale
+    text = f"{word.value} ({times} of {ran})" + " (stale)" * stale
     kind = _word(word).kind + " stale" * stale
     if expected.host in HOST_WORDS and word is not expected.host:
         return Cell(f"{text}: CONTRADICTS THE CLAIM", f"{kind} contradiction")
     return Cell(text, kind)
 
 
-def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[Verdict]:
-    """Yield what the host found, by accesses that took the path that is asked for."""
+def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[tuple[str, Verdict]]:
+    """Yield by experiment what the host found, by accesses that took the path that is asked for."""
     native = HostPolicy.of(str(host.facts["module"])).native_contexts
     for one, bears in runs:
         # What is measured has no guest mode, and no claim about it asks for a path.
@@ -178,7 +182,7 @@ def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[Verdict]:
             answers = host.found(one.name, one.parameters)
             answer = answers.get(bears.check, answers.get(""))
             if isinstance(answer, Verdict):
-                yield answer
+                yield one.key, answer
 
 
 def _marked(verdict: Verdict) -> Cell:

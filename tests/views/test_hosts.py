@@ -7,6 +7,7 @@ import pytest
 from made_hosts import ASKED, PVM, capabilities, made, word
 
 from memslotlib import about, claims
+from memslotlib.experiments import experiments
 from memslotlib.hosts import by_host
 from memslotlib.views import hosts as views
 
@@ -60,6 +61,21 @@ def found(one, hits):
 def test_a_claims_word_counts_experiments():
     assert claimed(found(HELD[0], 20), found(HELD[1], 20)).text == "SEEN (2 of 2)"
     assert claimed(found(HELD[0], 0), found(HELD[1], 20)).text == "SEEN (1 of 2)"
+
+
+def test_an_experiment_of_which_a_claim_asks_two_things_counts_once():
+    (one,) = (
+        one
+        for one in experiments()
+        if one.name == "stand-in"
+        and (one.parameters["api"], one.parameters["context"], one.parameters["access"])
+        == ("mprotect-none", "long64-cpl3", "load")
+    )
+    checks = {"untold": word(40, 40), "held up": word(0, 40), "hole": word(0, 40)}
+    (host,) = by_host([made(one.name, one.parameters, {"checks": checks}, code=one.digest)])
+    rows = {(row[0].text, row[1]): row[3].text for row in views.claimed([host], REGISTRY).rows}
+    assert rows["Q2.5", "mprotect-none"] == "SEEN (1 of 1)"
+    assert rows["Q2.1", "mprotect-none"] == "NOT SEEN (1 of 1)"
 
 
 def test_a_host_that_contradicts_a_claim_is_marked():

@@ -11,6 +11,7 @@ from memslotlib.costs.rounds import Spread, ratios
 from memslotlib.costs.steps import Steps
 from memslotlib.errors import MemslotError
 from memslotlib.experiments import host_label
+from memslotlib.hosts import LACKS
 from memslotlib.protocol.apis import APIS
 from memslotlib.protocol.scenes import SPLIT
 from memslotlib.provenance import ROOT
@@ -200,11 +201,7 @@ def verdict(claim: Claim, row: str, records: Records) -> Verdict:
         if is_hardware(one):
             return Verdict.seen(rounds, rounds, host=host_label(one.record))
         return Verdict.not_run(undetermined(one))
-    return (
-        MEASUREMENTS[claim.litmus]
-        .found(*given)
-        .get((claim.keeps, row), Verdict.not_run("this host lacks what it needs"))
-    )
+    return MEASUREMENTS[claim.litmus].found(*given).get((claim.keeps, row), Verdict.not_run(LACKS))
 
 
 def _answer(claim: Claim, one: Expectation, records: Records) -> tuple[Cell, str]:

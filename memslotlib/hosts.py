@@ -26,6 +26,8 @@ IMPORTS_FILE = "imports.jsonl"
 IMPORT = "import"
 _NO_RECORD = "no record"
 _LACKING = Verdict.not_run(_NO_RECORD)
+#: Why a record does not have what is asked of it.
+LACKS = "this host lacks what it needs"
 #: Verdicts of one record that a line tells one by one; and names of a list or table.
 _TOLD_MAX, _NAMED_MAX = 15, 8
 

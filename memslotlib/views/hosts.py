@@ -12,7 +12,17 @@ from ..abi.policy import HostPolicy
 from ..claims import Claim, Expectation
 from ..experiment import Experiment
 from ..experiments import experiments
-from ..hosts import Compared, Recorded, asked, compare, differing_facts, plain, said, told
+from ..hosts import (
+    LACKS,
+    Compared,
+    Recorded,
+    asked,
+    compare,
+    differing_facts,
+    plain,
+    said,
+    told,
+)
 from ..interface import Context
 from ..uapi import Cap
 from ..verdict import HOST_WORDS, Verdict, Word
@@ -181,8 +191,7 @@ def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[tuple[str, Verdict]
         if bears.path in ("any", path):
             answers = host.found(one.name, one.parameters)
             answer = answers.get(bears.check, answers.get(""))
-            if isinstance(answer, Verdict):
-                yield one.key, answer
+            yield one.key, answer if isinstance(answer, Verdict) else Verdict.not_run(LACKS)
 
 
 def _marked(verdict: Verdict) -> Cell:

@@ -90,6 +90,17 @@ def test_what_could_not_run_gives_its_reason():
     assert cell.kind == "verdict not-run"
 
 
+def test_a_record_without_what_the_claim_asks_reads_not_run_and_not_that_no_guest_goes_there():
+    (one,) = (one for one in experiments() if one.name == "cost-refaults")
+    (host,) = by_host([made(one.name, one.parameters, {"delete: faults in again": word(9, 9)})])
+    rows = {(row[0].text, row[1]): row[3].text for row in views.claimed([host], REGISTRY).rows}
+    assert rows["Q2.8", "delete"] == "SEEN (1 of 1) (stale)"
+    assert rows["Q2.8", "delete-own"] == "NOT RUN: this host lacks what it needs"
+    (bare,) = by_host([capabilities(PVM)])
+    rows = {(row[0].text, row[1]): row[3].text for row in views.claimed([bare], REGISTRY).rows}
+    assert rows["Q2.8", "delete-own"] == "NOT RUN: no record"
+
+
 def test_a_host_of_no_known_module_says_nothing_of_its_guests():
     (row,) = views.listed(by_host([capabilities({**PVM, "module": ""})])).rows
     assert row[2] == "not known"

@@ -28,6 +28,7 @@ from .hosts import (
     records_in,
 )
 from .provenance import code_digest, here_and_now
+from .verdict import Verdict
 
 #: More than a full set of records takes; what is larger is not read.
 SIZE_MAX_BYTES = 16_000_000
@@ -152,7 +153,7 @@ def _mark(path: Path, source: str, accepted: Accepted) -> Record:
 
 def _flaw(record: Record) -> str:
     """Return what a record says that no run can say, or nothing."""
-    host = record.provenance.host
+    host, load = record.provenance.host, record.provenance.load
     for name, kind in _FACTS.items():
         if type(host.get(name)) is not kind:
             return f"its host's {name} is no {kind.__name__}"
@@ -166,6 +167,8 @@ def _flaw(record: Record) -> str:
 
 
 def _check_result(record: Record) -> None:
+    if any(type(one) is not float for one in load or ()):
+        return f"its load is no numbers: {load}"
     if record.experiment == HOST:
         _check_all(str, [record.result["missing"], *record.result["capabilities"]])
         _check_all(int, record.result["capabilities"].values())
@@ -173,7 +176,9 @@ def _check_result(record: Record) -> None:
         _check_all(str, [record.parameters["experiment"], record.result["reason"]])
         _check_all(dict, [record.parameters["parameters"]])
     else:
-        outcomes(record)
+        found = [one for one in outcomes(record).values() if isinstance(one, Verdict)]
+        # A count is a whole number, and True is none.
+        _check_all(int, (n for one in found for n in (one.hits, one.trials, one.opportunities)))
 
 
 def _check_all(kind: type, values: Iterable[Any]) -> None:

@@ -146,6 +146,21 @@ def watched():
             heard.append((event, arguments))
 
     # No hook can be taken back, so this one is told when to stop.
+def loaded(*load):
+    """A record of a host whose load is something else."""
+    record = made("x", {}, {}, STOCK)
+    provenance = dataclasses.replace(record.provenance, load=list(load))
+    return dataclasses.replace(record, provenance=provenance)
+
+
+def test_a_host_may_say_nothing_of_its_load(mail, data):
+    record = made("x", {}, {}, STOCK)
+    provenance = dataclasses.replace(record.provenance, load=None)
+    append(mail, dataclasses.replace(record, provenance=provenance), loaded())
+    accept(mail, folder=data)
+    assert views.heading(hosts.hosts(data)[1])
+
+
     sys.addaudithook(hear)
     yield heard
     is_on.clear()
@@ -154,6 +169,13 @@ def watched():
 _HEARD = {"open", "exec", "compile", "import", "os", "subprocess", "glob", "shutil"}
 
 
+        (made("x", {}, {**word(2, 2), "hits": 1.5}, STOCK), "1.5 is no int"),
+        (made("x", {}, {"I2": {**word(1, 2), "hits": True}}, STOCK), "True is no int"),
+        (made("x", {}, {**word(1, 2), "opportunities": 0.5}, STOCK), "0.5 is no int"),
+        (made("stand-in", {}, {"checks": {"hole": {"word": "HOLDS"}}}, STOCK), "HOLDS is no word"),
+        (loaded("a"), "its load is no numbers: ['a']"),
+        (loaded({}), "its load is no numbers"),
+        (loaded(10**400), "its load is no numbers"),
 def test_nothing_of_a_record_is_a_path_or_runs(mail, data, tmp_path, watched):
     evil = host(kernel=EVIL, module=EVIL, cpu="$(touch evil)")
     asked = {"modules": [EVIL], "file": EVIL, "code": "__import__('evil')"}

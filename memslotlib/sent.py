@@ -57,21 +57,7 @@ def read_sent(path: Path) -> list[Record]:
     Raises EvidenceError naming every line that is damaged or that says what no run can say,
     MemslotError when it is too large or holds nothing.
     """
-    with path.open("rb") as file:
-        raw = file.read(SIZE_MAX_BYTES + 1)
-    if len(raw) > SIZE_MAX_BYTES:
-        raise MemslotError(f"{path.name}: more than {SIZE_MAX_BYTES:,} bytes")
-    records = evidence.parsed(evidence.decoded(raw, path.name), path.name)
-    wrong = [
-        f"{path.name}:{number}: {flaw}"
-        for number, record in enumerate(records, 1)
-        if (flaw := _flaw(record))
-    ]
-    if wrong:
-        raise EvidenceError("\n".join(wrong))
-    if not records:
-        raise MemslotError(f"{path.name}: no records here")
-    return records
+    return _records(_bytes(path), path.name)
 
 
 def accept(path: Path, source: str = "", folder: Path = DATA) -> Accepted:
@@ -81,14 +67,15 @@ def accept(path: Path, source: str = "", folder: Path = DATA) -> Accepted:
     does. A record that is under ``folder`` already is not stored again, so that an import that was
     stopped is made again.
     """
-    records = read_sent(path)
+    raw = _bytes(path)
+    records = _records(raw, path.name)
     here = {one.line() for one in (*records_in(folder), *records_in(folder / IMPORTED))}
     fresh = list({line: one for one in records if (line := one.line()) not in here}.values())
     new = {host.id: host.records for host in by_host(fresh)}
     accepted = Accepted({name: len(made) for name, made in new.items()}, len(records) - len(fresh))
     if fresh:
         # First: no record is ever there without where it comes from.
-        evidence.append(folder / IMPORTS_FILE, _mark(path, source, accepted))
+        evidence.append(folder / IMPORTS_FILE, _mark(raw, source or path.name, accepted))
     for identity, made in new.items():
         evidence.append(stored(identity, folder), *made)
     return accepted
@@ -136,15 +123,37 @@ def _sender(one: Recorded) -> str:
     return f", from {one.origin}" if one.origin else ""
 
 
-def _mark(path: Path, source: str, accepted: Accepted) -> Record:
-    """Return the record of an import: who sent which file, and what of it was new."""
+def _bytes(path: Path) -> bytes:
+    """Return what a file holds, which is read once: it may change, or be a pipe."""
+    with path.open("rb") as file:
+        raw = file.read(SIZE_MAX_BYTES + 1)
+    if len(raw) > SIZE_MAX_BYTES:
+        raise MemslotError(f"{path.name}: more than {SIZE_MAX_BYTES:,} bytes")
+    return raw
+
+
+def _records(raw: bytes, name: str) -> list[Record]:
+    records = evidence.parsed(evidence.decoded(raw, name), name)
+    wrong = [
+        f"{name}:{number}: {flaw}"
+        for number, record in enumerate(records, 1)
+        if (flaw := _flaw(record))
+    ]
+    if wrong:
+        raise EvidenceError("\n".join(wrong))
+    if not records:
+        raise MemslotError(f"{name}: no records here")
+    return records
+
+
+def _mark(raw: bytes, source: str, accepted: Accepted) -> Record:
+    """Return the record of an import: from where which bytes come, and what of them was new."""
     # Here, not above: reading records needs no host.
     from .host.describe import describe
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Record(
         experiment=IMPORT,
-        parameters={"from": source or path.name, "sha256": digest},
+        parameters={"from": source, "sha256": hashlib.sha256(raw).hexdigest()},
         result={"hosts": dict(accepted.new), "known": accepted.known},
         provenance=here_and_now(describe().as_dict()),
         code=code_digest("memslotlib.evidence"),
@@ -157,6 +166,8 @@ def _flaw(record: Record) -> str:
     for name, kind in _FACTS.items():
         if type(host.get(name)) is not kind:
             return f"its host's {name} is no {kind.__name__}"
+    if any(type(one) is not float for one in load or ()):
+        return f"its load is no numbers: {load}"
     if record.experiment == IMPORT:
         return "an import tells of a checkout's own files, and is not sent on"
     try:
@@ -167,8 +178,6 @@ def _flaw(record: Record) -> str:
 
 
 def _check_result(record: Record) -> None:
-    if any(type(one) is not float for one in load or ()):
-        return f"its load is no numbers: {load}"
     if record.experiment == HOST:
         _check_all(str, [record.result["missing"], *record.result["capabilities"]])
         _check_all(int, record.result["capabilities"].values())

@@ -93,6 +93,21 @@ def test_a_signal_that_does_not_help_is_told_of(records):
     assert standins.surprises(records).text.startswith(f"2 of {_verdicts(records):,} verdicts and")
 
 
+def test_too_few_to_tell_is_no_signal_that_does_not_help(records):
+    lacking = []
+    for one in records:
+        checks = one.record.result.get("checks", {})
+        told = {name: check for name, check in checks.items() if name not in ("held on", "untold")}
+        result = {**one.record.result, "checks": told} if checks else one.record.result
+        lacking.append(Shown(one.experiment, replace(one.record, result=result), one.stale))
+
+    rows = {one[0].text: one for one in standins.guarantees(lacking).rows}
+    n = SWITCHES[Access.STORE]
+    assert rows["uffd-wp"][5] == f"held up {n} of {n}; too few to tell whether a signal helps"
+    assert (rows["uffd-wp"][4], rows["mprotect-none"][4]) == ("too few stops", "too few stops")
+    assert rows["mmap"][4] == "no stop"
+
+
 def _verdicts(records):
     return sum(len(one.record.result.get("checks", {})) for one in records)
 

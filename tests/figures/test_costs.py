@@ -14,6 +14,7 @@ from memslotlib.evidence import Record
 from memslotlib.experiments import experiments
 from memslotlib.litmus_standin_cost import STEADY
 from memslotlib.provenance import ROOT, Provenance
+from memslotlib.verdict import Word
 from memslotlib.views.prose import Said
 from memslotlib.vmm.frequency import runs
 from memslotlib.vmm.traces import Kind
@@ -246,6 +247,23 @@ def test_claims_are_answered_by_the_records(records):
     assert found["Q2.16", "create"] == "NOT RUN"
     assert found["Q2.17", "workloads"].startswith("NOT SEEN in ")
     assert found["Q2.17", "synthetic"].startswith("SEEN ")
+
+
+def test_of_runs_that_were_chosen_none_is_told_to_be_one_of_so_many():
+    workloads, synthetic = (frequency.verdict(row) for row in frequency.ROWS)
+    chosen = [one for one in runs() if not one.is_synthetic]
+
+    made = sum(one.transactions for one in chosen)
+    assert workloads.bound == f"all {len(chosen)} recorded runs; {made:,} transactions"
+    # What the claim says of guests that provoke: some of them, and not all.
+    assert 0 < synthetic.hits < synthetic.trials
+    more = [dataclasses.replace(one, holes=51) for one in chosen[:1]] + chosen[1:]
+    assert frequency.verdict("workloads", more).text == f"SEEN 1 of {len(chosen)}"
+    assert frequency.verdict("workloads", []).word is Word.NOT_RUN
+
+
+def test_a_slot_number_of_the_claims_is_many_times_what_a_run_has():
+    assert max(one.most_slots for one in runs()) < 32_000 / 100
 
 
 def test_a_stale_record_is_marked_and_none_is_not_run(records):

@@ -112,13 +112,16 @@ def surprises(records: Sequence[Shown] | None = None) -> Said:
         return Said(_UNRECORDED)
     checked = [check for one in found for check in one.record.result["checks"].values()]
     wrong = [one for one in timed if _surprise(one)]
+    compared = [one for one in timed if one.parameters["api"] in CHEAPER]
+    decided = [one for one in compared if Ratios(**one.record.result).cheaper is not None]
     return say(
-        "{differ:,} of {checks:,} verdicts and {wrong:,} of {costs:,} costs came out other than "
-        "was expected before the run{which}.",
+        "{differ:,} of {checks:,} verdicts and {wrong:,} of the {decided:,} costs that fell one "
+        "way, of {costs:,}, came out other than was expected before the run{which}.",
         differ=sum(one["word"] != one["expected"] for one in checked),
         checks=len(checked),
         wrong=len(wrong),
-        costs=sum(one.parameters["api"] in CHEAPER for one in timed),
+        decided=len(decided),
+        costs=len(compared),
         which=": " + "; ".join(map(_named, wrong)) if wrong else "",
     )
 

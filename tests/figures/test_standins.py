@@ -161,7 +161,21 @@ def test_an_unsteady_run_says_nothing_of_a_stand_in(records):
     assert "With 4 pages cheaper than DELETE and CREATE: none; dearer: none" in (
         standins.sides(records).text
     )
-    assert standins.surprises(records).text.startswith("0 of 0 verdicts and 0 of 36 costs")
+    assert standins.surprises(records).text.startswith(
+        "0 of 0 verdicts and 0 of the 0 costs that fell one way, of 36, came out other"
+    )
+
+
+def test_surprises_are_counted_among_the_costs_that_fell_one_way(records):
+    timed = [one for one in records if "pages" in one.parameters]
+    undecided = {**COST, "low": 0.9, "high": 1.1}
+    half = [
+        Shown(one.experiment, replace(one.record, result=undecided), stale=False)
+        if one.parameters["pages"] == 4
+        else one
+        for one in timed
+    ]
+    assert "of the 18 costs that fell one way, of 36, came out" in standins.surprises(half).text
 
 
 def test_a_stale_record_is_marked(records):

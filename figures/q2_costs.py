@@ -227,9 +227,9 @@ _ANSWER = (
     " updates take at most {share} of the time, if each costs what it costs on {host}. It is for a"
     " vCPU that must not stand still: DELETE and MOVE take the translations of every slot, and to"
     " delete and create another slot costs a vCPU with 2 MiB in use {lost_all:,.0f} us there,"
-    " against {lost_own:,.0f} us where SLOT_ZAP_ALL is disabled. The same on every host are the"
-    " counts: DELETE and MOVE wait for readers twice, CREATE and FLAGS once. What each takes on VMX"
-    " or SVM is UNDETERMINED here (claim [Q2.16](#q2-16))."
+    " against {lost_own:,.0f} us where SLOT_ZAP_ALL is disabled. The same wherever the same code"
+    " runs are the counts: DELETE and MOVE wait for readers twice, CREATE and FLAGS once. What each"
+    " takes on VMX or SVM is UNDETERMINED here (claim [Q2.16](#q2-16))."
 )
 
 

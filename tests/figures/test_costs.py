@@ -279,6 +279,8 @@ def test_the_answer_takes_its_numbers_from_the_records(records):
 
     assert "2 MiB in use 500 us" in said
     assert "against 0 us where SLOT_ZAP_ALL is disabled" in said
+    # One host and a model say nothing of other code.
+    assert "The same wherever the same code runs are the counts" in said
     assert "NOT RUN" in str(q2_costs.answer({}))
     assert "delete 3.00" in str(q2_costs.growth(records))
     assert str(q2_costs.growth({})).count("NOT RUN") == 2
@@ -318,6 +320,16 @@ def test_the_chart_of_runs_says_what_each_costs_only_where_that_is_recorded(reco
         assert len(rows) > 50
         assert all((row["share"] is not None) is is_told for row in rows)
     assert "QEMU 7.2, pc-seabios 37 updates" in frequency.chart({}).to_dict()["description"]
+
+
+@pytest.mark.parametrize("figure", ["name: f2.17", "name: t2.16"])
+def test_what_is_told_of_timed_runs_says_that_others_are_left_out(figure):
+    timed = sum(one.is_timed for one in runs())
+    assert len(values(frequency.chart({}).to_dict())) == timed < len(runs())
+    assert sum(row[1] for row in frequency.concern({}).rows) == timed
+    chapter = (ROOT / "book" / "q2.md").read_text("utf-8")
+    caption = chapter.split(figure)[1].split("---")[0]
+    assert "run whose clock means something" in " ".join(caption.split())
 
 
 def test_shares_are_of_runs_whose_clock_means_something(records):

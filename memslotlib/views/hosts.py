@@ -124,8 +124,8 @@ def differences(first: Recorded, second: Recorded) -> str:
         "What they found, where it is not the same",
     )
     parts = [
-        f"A is {heading(first)}",
-        f"B is {heading(second)}",
+        heading(first, "A is "),
+        heading(second, "B is "),
         facts.text if facts.rows else "The hosts are the same, as far as was recorded.",
         found.text if found.rows else "",
         f"{len(compared):,} checks, {times['']:,} the same{alone}.",
@@ -133,13 +133,16 @@ def differences(first: Recorded, second: Recorded) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def heading(host: Recorded) -> str:
-    """Return what a host is and from where its records come, as text of 72 columns."""
+def heading(host: Recorded, called: str = "") -> str:
+    """Return what a host is and from where its records come, as text of 72 columns.
+
+    It begins with what the host is ``called``.
+    """
     loads = [one.provenance.load[0] for one in host.records if one.provenance.load]
     busy = f"; load {min(loads):.1f} to {max(loads):.1f}" if loads else ""
     days = _span(one.provenance.date[:10] for one in host.records)
     where = f"from {host.origin}" if host.origin else f"recorded {_HERE}"
-    text = f"{host.id}: {host.label}. {len(host.records):,} records, {days}, {where}{busy}."
+    text = f"{called}{host.id}: {host.label}. {len(host.records):,} records, {days}, {where}{busy}."
     return textwrap.fill(text, WIDTH_COLUMNS)
 
 

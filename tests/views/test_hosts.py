@@ -41,6 +41,13 @@ def test_two_hosts_that_are_the_same_have_no_tables():
     assert told.endswith(f"\n\n{same}")
 
 
+@pytest.mark.parametrize("kernel", ["6.12.1" + "x" * n for n in range(12)])
+def test_a_comparison_fits_into_a_mail_whatever_its_hosts_are_called(kernel):
+    (host,) = by_host([capabilities({**PVM, "kernel": kernel})])
+    told = views.differences(host, made_hosts.stock())
+    assert max(map(len, told.splitlines())) <= 72
+
+
 def test_what_only_one_host_has_a_record_of_is_counted_and_not_listed():
     (bare,) = by_host([capabilities(PVM), *made_hosts.records(PVM)[:2]])
     told = views.differences(made_hosts.pvm(), bare)

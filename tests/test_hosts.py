@@ -106,7 +106,8 @@ def test_stand_ins_of_two_hosts_differ_by_check():
 
 def rows(**changed):
     row = {"test": "log-bitmap", "sequence": "split", "context": "long64", "refused": ""}
-    return [{**row, "runs": 3, "lost": [5], "extra": [], **changed}]
+    told = {"kept": [0], "lost": [5], "gone": [], "extra": []}
+    return [{**row, "runs": 3, **told, **changed}]
 
 
 def test_what_the_sequences_of_calls_came_to_is_told_by_update():
@@ -115,7 +116,9 @@ def test_what_the_sequences_of_calls_came_to_is_told_by_update():
     assert found["log-bitmap split: kept"].text == "SEEN 3 of 3"
     assert found["log-bitmap split: exact"].text == "NOT SEEN in 3"
     assert "log-bitmap merge: kept" not in found
-    other = made("log-sequences", {}, {"differ": [], "runs": 3}, STOCK, rows=rows(lost=[]))
+    other = made(
+        "log-sequences", {}, {"differ": [], "runs": 3}, STOCK, rows=rows(lost=[]), written=[]
+    )
     (first,), (second,) = by_host([record]), by_host([other])
     differing = [one.check for one in compare(first, second) if one.differs]
     assert differing == ["log-bitmap split: kept"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import altair as alt
 
-from memslotlib.costs import rounds
 from memslotlib.costs.rounds import Spread
 from memslotlib.verdict import Verdict
 from memslotlib.views.prose import Said
@@ -33,10 +33,20 @@ def counted() -> tuple[Run, ...]:
 
 
 def verdict(row: str, found: Sequence[Run] | None = None) -> Verdict:
-    """Return in how many runs more transactions leave a hole than ``HOLES``."""
-    chosen = [one for one in found or counted() if one.is_synthetic is ROWS[row]]
-    trials = [one.holes > HOLES for one in chosen]
-    return rounds.verdict(trials, sum(one.transactions for one in chosen), _HOST, "runs")
+    """Return in how many runs more transactions leave a hole than ``HOLES``.
+
+    Somebody chose the runs, so a NOT SEEN is about all of them and bounds no chance. NOT RUN
+    without a run.
+    """
+    runs_ = counted() if found is None else found
+    chosen = [one for one in runs_ if one.is_synthetic is ROWS[row]]
+    hits, calls = sum(one.holes > HOLES for one in chosen), sum(one.transactions for one in chosen)
+    if not chosen:
+        return Verdict.not_run("no run is recorded")
+    if hits:
+        return Verdict.seen(hits, len(chosen), host=_HOST, opportunities=calls)
+    quiet = Verdict.not_seen(len(chosen), opportunities=calls, host=_HOST)
+    return replace(quiet, bound=f"all {len(chosen)} recorded runs; {calls:,} transactions")
 
 
 def costs_ns(records: Records | None = None) -> dict[Kind, float]:

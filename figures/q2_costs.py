@@ -11,6 +11,7 @@ from memslotlib.costs.rounds import Spread, ratios
 from memslotlib.costs.steps import Steps
 from memslotlib.errors import MemslotError
 from memslotlib.experiments import host_label
+from memslotlib.hosts import LACKS
 from memslotlib.protocol.apis import APIS
 from memslotlib.protocol.scenes import SPLIT
 from memslotlib.provenance import ROOT
@@ -200,11 +201,7 @@ def verdict(claim: Claim, row: str, records: Records) -> Verdict:
         if is_hardware(one):
             return Verdict.seen(rounds, rounds, host=host_label(one.record))
         return Verdict.not_run(undetermined(one))
-    return (
-        MEASUREMENTS[claim.litmus]
-        .found(*given)
-        .get((claim.keeps, row), Verdict.not_run("this host lacks what it needs"))
-    )
+    return MEASUREMENTS[claim.litmus].found(*given).get((claim.keeps, row), Verdict.not_run(LACKS))
 
 
 def _answer(claim: Claim, one: Expectation, records: Records) -> tuple[Cell, str]:
@@ -230,9 +227,9 @@ _ANSWER = (
     " updates take at most {share} of the time, if each costs what it costs on {host}. It is for a"
     " vCPU that must not stand still: DELETE and MOVE take the translations of every slot, and to"
     " delete and create another slot costs a vCPU with 2 MiB in use {lost_all:,.0f} us there,"
-    " against {lost_own:,.0f} us where SLOT_ZAP_ALL is disabled. The same on every host are the"
-    " counts: DELETE and MOVE wait for readers twice, CREATE and FLAGS once. What each takes on VMX"
-    " or SVM is UNDETERMINED here (claim [Q2.16](#q2-16))."
+    " against {lost_own:,.0f} us where SLOT_ZAP_ALL is disabled. The same wherever the same code"
+    " runs are the counts: DELETE and MOVE wait for readers twice, CREATE and FLAGS once. What each"
+    " takes on VMX or SVM is UNDETERMINED here (claim [Q2.16](#q2-16))."
 )
 
 

@@ -9,6 +9,7 @@ from memslotlib import claims, litmus_copying, litmus_increments, litmus_logs, r
 from memslotlib.abi import SimVm
 from memslotlib.bitmaps import Bitmap, carried, size_bytes
 from memslotlib.claims import Claim, Expectation
+from memslotlib.evidence import Record
 from memslotlib.experiments import host_label, recall_sequences, recalled
 from memslotlib.interface import Context
 from memslotlib.layout import Change, Layout, Region
@@ -84,14 +85,17 @@ def sequences(test: str, records: Sequence[Shown] | None = None) -> Table:
 
     Pages are told by their place in the memory; those of ``gone`` have no slot any more.
     """
-    recorded_rows = told(shown(FILE) if records is None else records)
+    given = shown(FILE) if records is None else records
+    recorded_rows, made = told(given), _log_record(given)
+    differing = made.result["differ"] if made else ()
     rows = []
     for name in SEQUENCES:
         with SimVm() as vm:
             found = play(vm, Tracking(test), SEQUENCES[name], Context.LONG64_CPL3)
         where = {"test": test, "sequence": name, "context": Context.LONG64_CPL3.value}
         kernel = [one for one in recorded_rows if where.items() <= one.items()]
-        rows.append((SAID[name], *_fate(found), _agrees(found, kernel)))
+        differs = " ".join(where.values()) in differing
+        rows.append((SAID[name], *_fate(found), _agrees(found, kernel, differs=differs)))
     return Table(("Update", "Named", "Lost", "Gone", "Named, not written", "Kernel"), rows)
 
 
@@ -109,8 +113,12 @@ def manual(records: Sequence[Shown] | None = None) -> Said:
 
 def told(records: Sequence[Shown]) -> list[Mapping[str, Any]]:
     """Return the rows of what a kernel answered to every sequence."""
-    made = [one.record for one in records if one.record.experiment == LOGS]
-    return list(made[-1].samples["rows"]) if made else []
+    made = _log_record(records)
+    return list(made.samples["rows"]) if made else []
+
+
+def _log_record(records: Sequence[Shown]) -> Record | None:
+    return next((one.record for one in records if one.record.experiment == LOGS), None)
 
 
 def slices() -> Table:
@@ -134,10 +142,10 @@ def slices() -> Table:
 def lengths(records: Sequence[Shown] | None = None) -> Table:
     """Return how many bytes KVM_GET_DIRTY_LOG wrote after a slot number had changed its size."""
     found = shown(FILE) if records is None else records
-    made = [one.record for one in found if one.record.experiment == LOGS]
+    made = _log_record(found)
     columns = ("Pages before", "Pages after", "Room", "Written", "Behind it", "In place")
     rows: list[tuple[object, ...]] = []
-    answers = dict.fromkeys(map(tuple, made[-1].samples["written"])) if made else {}
+    answers = dict.fromkeys(map(tuple, made.samples["written"])) if made else {}
     for before, after, room, written, refused in answers:
         # The arithmetic and the kernel have to agree, or neither is worth a table.
         assert (room, written) == (size_bytes(before), size_bytes(after))
@@ -169,9 +177,9 @@ def hosted(claim: Claim, one: Expectation, records: Sequence[Shown]) -> Verdict:
         return _recalled(by(records, COPIES).get(one.api))
     if claim.litmus == litmus_increments.NAME:
         return _recalled(by(records, INCREMENTS).get(one.api))
-    made = [one.record for one in records if one.record.experiment == LOGS]
+    made = _log_record(records)
     said = f"{claim.litmus} {one.api}: {claim.keeps}"
-    found = recall_sequences(made[-1]) if made else {}
+    found = recall_sequences(made) if made else {}
     return found.get(said, Verdict.not_run("nothing is recorded"))
 
 
@@ -201,17 +209,20 @@ def _fate(found: Outcome) -> tuple[str, ...]:
     return tuple(map(_list, (found.kept, found.lost, found.gone, found.extra)))
 
 
-def _agrees(found: Outcome, kernel: Sequence[Mapping[str, Any]]) -> Cell:
-    """Tell whether the recorded kernel came to the same, and in how many runs."""
+def _agrees(found: Outcome, kernel: Sequence[Mapping[str, Any]], *, differs: bool) -> Cell:
+    """Tell whether the recorded kernel came to the same, and in how many runs.
+
+    ``differs`` if an answer was another one, bit for bit, than the simulator's beside it.
+    """
     if not kernel:
         return Cell("NOT RUN", "verdict not-run")
-    sets = ("kept", "lost", "gone", "extra")
+    sets = ("kept", "lost", "gone", "extra", "longer")
     same = all(
         row["refused"] == found.refused
         and all(set(row[name]) == getattr(found, name) for name in sets)
         for row in kernel
     )
-    if not same:
+    if differs or not same:
         return Cell("DIFFERENT", "verdict violated")
     return Cell(f"the same, {sum(row['runs'] for row in kernel)} runs", "verdict holds")
 

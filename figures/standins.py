@@ -112,13 +112,16 @@ def surprises(records: Sequence[Shown] | None = None) -> Said:
         return Said(_UNRECORDED)
     checked = [check for one in found for check in one.record.result["checks"].values()]
     wrong = [one for one in timed if _surprise(one)]
+    compared = [one for one in timed if one.parameters["api"] in CHEAPER]
+    decided = [one for one in compared if Ratios(**one.record.result).cheaper is not None]
     return say(
-        "{differ:,} of {checks:,} verdicts and {wrong:,} of {costs:,} costs came out other than "
-        "was expected before the run{which}.",
+        "{differ:,} of {checks:,} verdicts and {wrong:,} of the {decided:,} costs that fell one "
+        "way, of {costs:,}, came out other than was expected before the run{which}.",
         differ=sum(one["word"] != one["expected"] for one in checked),
         checks=len(checked),
         wrong=len(wrong),
-        costs=sum(one.parameters["api"] in CHEAPER for one in timed),
+        decided=len(decided),
+        costs=len(compared),
         which=": " + "; ".join(map(_named, wrong)) if wrong else "",
     )
 
@@ -169,7 +172,8 @@ def _fate(found: _Checks) -> str:
 
 def _told(found: _Checks) -> str:
     if Check.UNTOLD not in found:
-        return "no stop"
+        stops = [found[check] for check in (Check.FAILS, Check.WAITS) if check in found]
+        return "too few stops" if any(one.word is Word.SEEN for one in stops) else "no stop"
     untold = found[Check.UNTOLD]
     return f"{untold.trials - untold.hits:,} of {untold.trials:,}"
 
@@ -178,9 +182,10 @@ def _other_slots(found: _Checks) -> str:
     """Return whether another slot could be changed meanwhile; if not, whether a signal helps."""
     if not found or found[Check.HELD_UP].word is not Word.SEEN:
         return "can change" if found else Word.NOT_RUN.value
-    held_on = found.get(Check.HELD_ON)
-    helps = held_on is not None and held_on.word is Word.NOT_SEEN
-    said = "a signal frees them" if helps else "a signal does not help"
+    said = "too few to tell whether a signal helps"
+    if Check.HELD_ON in found:
+        helps = found[Check.HELD_ON].word is Word.NOT_SEEN
+        said = "a signal frees them" if helps else "a signal does not help"
     return f"held up {_counted(found[Check.HELD_UP])}; {said}"
 
 

@@ -6,7 +6,7 @@ shows the newest one, marked when the code behind it has changed since. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, astuple
 from itertools import product
 from typing import Any
@@ -31,7 +31,6 @@ from .experiment import Experiment, Measured
 from .interface import Access, Context
 from .litmus import Property, Run
 from .litmus_host import HostRunner, Method
-from .litmus_logs import Keeps
 from .litmus_stores import Check
 from .provenance import ROOT
 from .verdict import HOST_WORDS, VacuousError, Verdict, Word
@@ -189,40 +188,8 @@ def measure_logs(parameters: Mapping[str, Any]) -> Measured:
 
 
 def recall_sequences(record: Record) -> dict[str, Verdict]:
-    """Return the verdicts that a record of ``litmus_logs`` holds, by test, sequence and property.
-
-    A trial is a run, and SEEN one that broke the property. What no run can ask is left out.
-    """
-    found = {}
-    for test, name in product(litmus_logs.Tracking, litmus_logs.SEQUENCES):
-        where = {"test": test.value, "sequence": name}
-        rows = [row for row in record.samples["rows"] if where.items() <= row.items()]
-        kept = [keeps for keeps in Keeps if (keeps is Keeps.FITS) is (test.value == "log-size")]
-        for keeps in kept if rows else ():
-            verdict = _sequence(keeps, name, rows, record)
-            if verdict is not None:
-                found[f"{test.value} {name}: {keeps.value}"] = verdict
-    return found
-
-
-def _sequence(
-    keeps: Keeps, name: str, rows: Sequence[Mapping[str, Any]], record: Record
-) -> Verdict | None:
-    if rows[0]["refused"]:
-        return Verdict.does_not_apply(rows[0]["refused"])
-    if keeps is Keeps.FITS:
-        # The length of the answer is the harness's own; what the kernel wrote was looked for.
-        sizes = litmus_logs.resized(name)
-        beyond = [w > r for b, a, r, w, _ in record.samples["written"] if (b, a) in sizes]
-        trials, hits = len(beyond), sum(beyond)
-    else:
-        broken = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
-        trials = sum(row["runs"] for row in rows)
-        hits = sum(row["runs"] for row in rows if row[broken])
-    host, writes = host_label(record), trials * len(litmus_logs.WRITTEN)
-    if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=writes)
-    return Verdict.not_seen(trials, opportunities=writes, host=host) if trials else None
+    """Return the verdicts that a record of ``litmus_logs`` holds, as ``answered`` names them."""
+    return litmus_logs.answered(record.samples, host_label(record))
 
 
 def _copies() -> Iterator[Experiment]:

@@ -26,6 +26,8 @@ IMPORTS_FILE = "imports.jsonl"
 IMPORT = "import"
 _NO_RECORD = "no record"
 _LACKING = Verdict.not_run(_NO_RECORD)
+#: Why a record does not have what is asked of it.
+LACKS = "this host lacks what it needs"
 #: Verdicts of one record that a line tells one by one; and names of a list or table.
 _TOLD_MAX, _NAMED_MAX = 15, 8
 
@@ -96,10 +98,10 @@ def outcomes(record: Record) -> dict[str, Verdict | str]:
     host, result = host_label(record), dict(record.result)
     if "word" in result:
         return {"": sampled(result, host)}
-    if record.experiment == STAND_IN:
-        result = {name: value for name, value in result.items() if name != "checks"}
-        result |= record.result["checks"]
+    # Nothing but verdicts is among the checks, so that no other word can hide there.
+    checks = result.pop("checks") if record.experiment == STAND_IN else {}
     found = {name: _outcome(value, host) for name, value in result.items()}
+    found |= {name: sampled(value, host) for name, value in checks.items()}
     return {**found, **recall_sequences(record)} if record.experiment == SEQUENCES else found
 
 
@@ -248,21 +250,27 @@ def _aligned(
 
 
 def told(found: Mapping[str, Verdict | str]) -> str:
-    """Return what was found in one line, each check by its name.
+    """Return what was found in one line, each check by its name; those of one verdict together.
 
     Of many verdicts it tells how often each word came up.
 
     >>> told({"cases": "385", "differ": "none"})
     'cases 385; differ none'
-    >>> told({"I2": Verdict.not_seen(9, opportunities=9, host="demo")})
-    'I2 NOT SEEN in 9'
+    >>> unseen = Verdict.not_seen(9, opportunities=9, host="demo")
+    >>> told({"I2": unseen, "I3b": Verdict.seen(8, 9, host="demo"), "I4b": unseen})
+    'I2, I4b NOT SEEN in 9; I3b SEEN 8 of 9'
     """
-    words = Counter(one.word.value for one in found.values() if isinstance(one, Verdict))
-    if words.total() <= _TOLD_MAX:
-        return "; ".join(f"{check} {said(value)}".strip() for check, value in found.items())
     rest = [f"{check} {value}" for check, value in found.items() if isinstance(value, str)]
-    counts = ", ".join(f"{word} {times:,}" for word, times in words.items())
-    return "; ".join([*rest, f"{words.total():,} checks: {counts}"])
+    verdicts = {check: one for check, one in found.items() if isinstance(one, Verdict)}
+    if len(verdicts) > _TOLD_MAX:
+        words = Counter(one.word.value for one in verdicts.values())
+        counts = ", ".join(f"{word} {times:,}" for word, times in words.items())
+        return "; ".join([*rest, f"{len(verdicts):,} checks: {counts}"])
+    checks: dict[str, list[str]] = {}
+    for check, one in verdicts.items():
+        checks.setdefault(said(one), []).append(check)
+    together = [f"{', '.join(names)} {text}".strip() for text, names in checks.items()]
+    return "; ".join([*rest, *together])
 
 
 def said(value: Verdict | str) -> str:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import product
+from typing import Any
 
 from . import bitmaps
 from .errors import KvmError, MemslotError
@@ -397,3 +398,41 @@ def resized(name: str) -> list[tuple[int, int]]:
     one = sequence(name)
     after = {region.slot: region.npages for region in one.after}
     return [(old.npages, after[old.slot]) for old in one.before if old.slot in after]
+
+
+def answered(samples: Mapping[str, Any], host: str) -> dict[str, Verdict]:
+    """Return what a kernel's recorded answers come to, by test, sequence and property.
+
+    A trial is a run, and SEEN one that broke the property. What no run can ask is left out.
+    Raises KeyError, TypeError, ValueError or VacuousError for samples that no run can have.
+    """
+    found = {}
+    for test, name in product(Tracking, SEQUENCES):
+        where = {"test": test.value, "sequence": name}
+        rows = [row for row in samples["rows"] if where.items() <= row.items()]
+        asked = [keeps for keeps in Keeps if (keeps is Keeps.FITS) is (test is Tracking.SIZE)]
+        for keeps in asked if rows else ():
+            verdict = _answered(keeps, name, rows, samples["written"], host)
+            if verdict is not None:
+                found[f"{test.value} {name}: {keeps.value}"] = verdict
+    return found
+
+
+def _answered(
+    keeps: Keeps, name: str, rows: list[Mapping[str, Any]], written: Iterable[Any], host: str
+) -> Verdict | None:
+    if rows[0]["refused"]:
+        return Verdict.does_not_apply(rows[0]["refused"])
+    if keeps is Keeps.FITS:
+        # The length of the answer is the harness's own; what the kernel wrote was looked for.
+        sizes = resized(name)
+        beyond = [wrote > room for old, new, room, wrote, _ in written if (old, new) in sizes]
+        trials, hits = len(beyond), sum(beyond)
+    else:
+        broken = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
+        trials = sum(row["runs"] for row in rows)
+        hits = sum(row["runs"] for row in rows if row[broken])
+    writes = trials * len(WRITTEN)
+    if hits:
+        return Verdict.seen(hits, trials, host=host, opportunities=writes)
+    return Verdict.not_seen(trials, opportunities=writes, host=host) if trials else None

@@ -312,7 +312,10 @@ def run(api: str, access: Access, context: Context, rounds: int, host: str) -> A
 
 
 def judged(api: str, result: SwitchedResult, host: str) -> Answer:
-    """Return the verdicts on what a run came to."""
+    """Return the verdicts on what a run came to.
+
+    ``UNTOLD`` and ``HELD_ON`` are among them only where enough was stopped or held up to tell.
+    """
     trials = result.trials
     checks = dict(_CHECKS)
     if result.access is Access.STORE:
@@ -320,13 +323,11 @@ def judged(api: str, result: SwitchedResult, host: str) -> Answer:
         if api in EXCHANGING:
             checks |= {Check.UNNAMED: _unnamed}
     verdicts = {check: _sampled(trials, hit, host) for check, hit in checks.items()}
-    # Asked where it can be: of an access that was stopped, of a call that was held up.
-    stopped = [one for one in trials if one.met.stopped]
-    if stopped:
-        verdicts[Check.UNTOLD] = _sampled(stopped, lambda one: not one.met.told, host)
-    held_up = [one for one in trials if one.held_up]
-    if held_up:
-        verdicts[Check.HELD_ON] = _sampled(held_up, lambda one: one.held_on, host)
+    for check, (can_ask, hit) in _WHERE.items():
+        asked = _sampled([one for one in trials if can_ask(one)], hit, host)
+        # Too few to tell, or none: that is no reason to throw the other answers away.
+        if asked.word is not Word.NOT_RUN:
+            verdicts[check] = asked
     exits = sum((Counter(one.met.exits) for one in trials), Counter[str]())
     failures = Counter[str]()
     for one in trials:
@@ -368,6 +369,11 @@ _STORE_CHECKS: Mapping[Check, _Hit] = {
         one.stores is not None and not (one.stores.first and one.stores.then)
     ),
     Check.LOG_VAGUE: lambda one: one.stores is not None and one.stores.idle,
+}
+#: Where something can be asked: of an access that was stopped, of a call that was held up.
+_WHERE: Mapping[Check, tuple[_Hit, _Hit]] = {
+    Check.UNTOLD: (lambda one: one.met.stopped, lambda one: not one.met.told),
+    Check.HELD_ON: (lambda one: one.held_up, lambda one: one.held_on),
 }
 
 

@@ -28,6 +28,7 @@ from .hosts import (
     records_in,
 )
 from .provenance import code_digest, here_and_now
+from .verdict import Verdict
 
 #: More than a full set of records takes; what is larger is not read.
 SIZE_MAX_BYTES = 16_000_000
@@ -56,21 +57,7 @@ def read_sent(path: Path) -> list[Record]:
     Raises EvidenceError naming every line that is damaged or that says what no run can say,
     MemslotError when it is too large or holds nothing.
     """
-    with path.open("rb") as file:
-        raw = file.read(SIZE_MAX_BYTES + 1)
-    if len(raw) > SIZE_MAX_BYTES:
-        raise MemslotError(f"{path.name}: more than {SIZE_MAX_BYTES:,} bytes")
-    records = evidence.parsed(evidence.decoded(raw, path.name), path.name)
-    wrong = [
-        f"{path.name}:{number}: {flaw}"
-        for number, record in enumerate(records, 1)
-        if (flaw := _flaw(record))
-    ]
-    if wrong:
-        raise EvidenceError("\n".join(wrong))
-    if not records:
-        raise MemslotError(f"{path.name}: no records here")
-    return records
+    return _records(_bytes(path), path.name)
 
 
 def accept(path: Path, source: str = "", folder: Path = DATA) -> Accepted:
@@ -80,14 +67,15 @@ def accept(path: Path, source: str = "", folder: Path = DATA) -> Accepted:
     does. A record that is under ``folder`` already is not stored again, so that an import that was
     stopped is made again.
     """
-    records = read_sent(path)
+    raw = _bytes(path)
+    records = _records(raw, path.name)
     here = {one.line() for one in (*records_in(folder), *records_in(folder / IMPORTED))}
     fresh = list({line: one for one in records if (line := one.line()) not in here}.values())
     new = {host.id: host.records for host in by_host(fresh)}
     accepted = Accepted({name: len(made) for name, made in new.items()}, len(records) - len(fresh))
     if fresh:
         # First: no record is ever there without where it comes from.
-        evidence.append(folder / IMPORTS_FILE, _mark(path, source, accepted))
+        evidence.append(folder / IMPORTS_FILE, _mark(raw, source or path.name, accepted))
     for identity, made in new.items():
         evidence.append(stored(identity, folder), *made)
     return accepted
@@ -135,15 +123,37 @@ def _sender(one: Recorded) -> str:
     return f", from {one.origin}" if one.origin else ""
 
 
-def _mark(path: Path, source: str, accepted: Accepted) -> Record:
-    """Return the record of an import: who sent which file, and what of it was new."""
+def _bytes(path: Path) -> bytes:
+    """Return what a file holds, which is read once: it may change, or be a pipe."""
+    with path.open("rb") as file:
+        raw = file.read(SIZE_MAX_BYTES + 1)
+    if len(raw) > SIZE_MAX_BYTES:
+        raise MemslotError(f"{path.name}: more than {SIZE_MAX_BYTES:,} bytes")
+    return raw
+
+
+def _records(raw: bytes, name: str) -> list[Record]:
+    records = evidence.parsed(evidence.decoded(raw, name), name)
+    wrong = [
+        f"{name}:{number}: {flaw}"
+        for number, record in enumerate(records, 1)
+        if (flaw := _flaw(record))
+    ]
+    if wrong:
+        raise EvidenceError("\n".join(wrong))
+    if not records:
+        raise MemslotError(f"{name}: no records here")
+    return records
+
+
+def _mark(raw: bytes, source: str, accepted: Accepted) -> Record:
+    """Return the record of an import: from where which bytes come, and what of them was new."""
     # Here, not above: reading records needs no host.
     from .host.describe import describe
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Record(
         experiment=IMPORT,
-        parameters={"from": source or path.name, "sha256": digest},
+        parameters={"from": source, "sha256": hashlib.sha256(raw).hexdigest()},
         result={"hosts": dict(accepted.new), "known": accepted.known},
         provenance=here_and_now(describe().as_dict()),
         code=code_digest("memslotlib.evidence"),
@@ -152,10 +162,12 @@ def _mark(path: Path, source: str, accepted: Accepted) -> Record:
 
 def _flaw(record: Record) -> str:
     """Return what a record says that no run can say, or nothing."""
-    host = record.provenance.host
+    host, load = record.provenance.host, record.provenance.load
     for name, kind in _FACTS.items():
         if type(host.get(name)) is not kind:
             return f"its host's {name} is no {kind.__name__}"
+    if any(type(one) is not float for one in load or ()):
+        return f"its load is no numbers: {load}"
     if record.experiment == IMPORT:
         return "an import tells of a checkout's own files, and is not sent on"
     try:
@@ -173,7 +185,9 @@ def _check_result(record: Record) -> None:
         _check_all(str, [record.parameters["experiment"], record.result["reason"]])
         _check_all(dict, [record.parameters["parameters"]])
     else:
-        outcomes(record)
+        found = [one for one in outcomes(record).values() if isinstance(one, Verdict)]
+        # A count is a whole number, and True is none.
+        _check_all(int, (n for one in found for n in (one.hits, one.trials, one.opportunities)))
 
 
 def _check_all(kind: type, values: Iterable[Any]) -> None:

@@ -87,9 +87,27 @@ def test_each_check_of_a_stand_in_is_told():
     assert hosts.told(told) == "exits mmio; failures none; hole SEEN 9 of 9"
 
 
+def test_no_other_word_hides_among_the_checks_of_a_stand_in():
+    for one in ({"word": "HOLDS"}, 9, {"hits": 9}):
+        with pytest.raises((ValueError, TypeError, KeyError)):
+            outcomes(made("stand-in", {}, {"checks": {"hole": one}, "exits": {}}))
+
+
+def test_stand_ins_of_two_hosts_differ_by_check():
+    (one,), (other,) = (
+        by_host([made("stand-in", {}, {"checks": {"hole": word(n, 9), "leak": word(0, 9)}}, host)])
+        for n, host in ((9, PVM), (0, STOCK))
+    )
+    assert [(row.check, row.differs) for row in compare(one, other)] == [
+        ("hole", "word"),
+        ("leak", ""),
+    ]
+
+
 def rows(**changed):
     row = {"test": "log-bitmap", "sequence": "split", "context": "long64", "refused": ""}
-    return [{**row, "runs": 3, "lost": [5], "extra": [], **changed}]
+    told = {"kept": [0], "lost": [5], "gone": [], "extra": []}
+    return [{**row, "runs": 3, **told, **changed}]
 
 
 def test_what_the_sequences_of_calls_came_to_is_told_by_update():
@@ -98,7 +116,9 @@ def test_what_the_sequences_of_calls_came_to_is_told_by_update():
     assert found["log-bitmap split: kept"].text == "SEEN 3 of 3"
     assert found["log-bitmap split: exact"].text == "NOT SEEN in 3"
     assert "log-bitmap merge: kept" not in found
-    other = made("log-sequences", {}, {"differ": [], "runs": 3}, STOCK, rows=rows(lost=[]))
+    other = made(
+        "log-sequences", {}, {"differ": [], "runs": 3}, STOCK, rows=rows(lost=[]), written=[]
+    )
     (first,), (second,) = by_host([record]), by_host([other])
     differing = [one.check for one in compare(first, second) if one.differs]
     assert differing == ["log-bitmap split: kept"]

@@ -127,6 +127,23 @@ class Forgetful(SimVm):
         return bytes(len(super().get_dirty_log(slot)))
 
 
+def test_a_run_that_broke_the_property_is_seen_and_what_no_run_asks_is_left_out():
+    row = {"refused": "", "runs": 3, "kept": [0], "lost": [], "gone": [], "extra": [9]}
+    rows = [
+        {**row, "test": "log-bitmap", "sequence": "split"},
+        {**row, "test": "log-bitmap", "sequence": "split", "lost": [5]},
+        {**row, "test": "log-bitmap", "sequence": "grow-in-place", "refused": "KVM: EINVAL"},
+        {**row, "test": "log-size", "sequence": "delete"},
+    ]
+    found = litmus_logs.answered({"rows": rows, "written": []}, "h")
+    assert {check: one.text for check, one in found.items()} == {
+        "log-bitmap split: kept": "SEEN 3 of 6",
+        "log-bitmap split: exact": "SEEN 6 of 6",
+        "log-bitmap grow-in-place: kept": "DOES NOT APPLY",
+        "log-bitmap grow-in-place: exact": "DOES NOT APPLY",
+    }
+
+
 def test_another_answer_is_a_difference():
     rows = list(compared(SimVm, Forgetful, [CPL3]))
 

@@ -140,8 +140,19 @@ def test_only_other_memory_can_change_what_no_log_names():
 
 def test_what_was_not_stopped_has_nothing_to_be_told():
     assert Check.UNTOLD not in answer(*[STORED] * TRIALS_MIN).verdicts
-    few = answer(LOADED, *[dataclasses.replace(LOADED, met=WAITED)] * 3, access=Access.LOAD)
-    assert few.verdicts[Check.UNTOLD].word is Word.NOT_RUN
+    waited = dataclasses.replace(LOADED, met=WAITED)
+    some = answer(LOADED, *[waited] * TRIALS_MIN, access=Access.LOAD)
+    assert some.verdicts[Check.UNTOLD].text == f"NOT SEEN in {TRIALS_MIN}"
+
+
+def test_one_noisy_round_takes_no_other_answer_away():
+    """Of one call that was held up, or one access that was stopped, the rest cannot be asked."""
+    for noise in ({"held_up": True}, {"met": WAITED}):
+        found = answer(dataclasses.replace(LOADED, **noise), *[LOADED] * 39, access=Access.LOAD)
+        assert set(found.verdicts) == {
+            *(Check.HOLE, Check.FAILS, Check.WAITS, Check.HELD_UP, Check.STUCK)
+        }
+        assert {one.word for one in found.verdicts.values()} == {Word.SEEN, Word.NOT_SEEN}
 
 
 def test_too_few_rounds_that_met_the_switch_are_no_result():

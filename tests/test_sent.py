@@ -1,6 +1,7 @@
 """Records that somebody sent: whole lines only, nothing that no run can say, no path of theirs."""
 
 import dataclasses
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_what_is_there_already_is_not_stored_again(mail, data):
     assert (dict(third.new), third.known) == ({made_hosts.stock().id: 1}, 10)
 
 
+def test_the_digest_of_an_import_is_of_the_bytes_that_were_accepted(mail, data, monkeypatch):
+    sent_bytes, parsed = mail.read_bytes(), evidence.parsed
+
+    def changes_meanwhile(text, name):
+        if name == mail.name:
+            mail.write_bytes(b"another")
+        return parsed(text, name)
+
+    monkeypatch.setattr(evidence, "parsed", changes_meanwhile)
+    accept(mail, folder=data)
+    (mark,) = read(data / "imports.jsonl")
+    assert mark.parameters["sha256"] == hashlib.sha256(sent_bytes).hexdigest()
+
+
 def test_records_of_two_hosts_go_into_two_files(mail, data):
     other = {**STOCK, "kernel": "6.12.1", "microcode": "0x2"}
     append(mail, capabilities(other))
@@ -107,6 +122,21 @@ def host(**facts):
     return {**STOCK, **facts}
 
 
+def loaded(*load):
+    """A record of a host whose load is something else."""
+    record = made("x", {}, {}, STOCK)
+    provenance = dataclasses.replace(record.provenance, load=list(load))
+    return dataclasses.replace(record, provenance=provenance)
+
+
+def test_a_host_may_say_nothing_of_its_load(mail, data):
+    record = made("x", {}, {}, STOCK)
+    provenance = dataclasses.replace(record.provenance, load=None)
+    append(mail, dataclasses.replace(record, provenance=provenance), loaded())
+    accept(mail, folder=data)
+    assert views.heading(hosts.hosts(data)[1])
+
+
 @pytest.mark.parametrize(
     ("record", "says"),
     [
@@ -115,6 +145,13 @@ def host(**facts):
         (made("x", {}, {**word(0, 9), "trials": "9"}, STOCK), "its result is none of 'x'"),
         (made("x", {}, {**word(0, 9), "trials": 10**400}, STOCK), "its result is none of 'x'"),
         (made("x", {}, {"I2": {"word": "HOLDS"}}, STOCK), "HOLDS is no word of a host"),
+        (made("x", {}, {**word(2, 2), "hits": 1.5}, STOCK), "1.5 is no int"),
+        (made("x", {}, {"I2": {**word(1, 2), "hits": True}}, STOCK), "True is no int"),
+        (made("x", {}, {**word(1, 2), "opportunities": 0.5}, STOCK), "0.5 is no int"),
+        (made("stand-in", {}, {"checks": {"hole": {"word": "HOLDS"}}}, STOCK), "HOLDS is no word"),
+        (loaded("a"), "its load is no numbers: ['a']"),
+        (loaded({}), "its load is no numbers"),
+        (loaded(10**400), "its load is no numbers"),
         (made("x", {}, {}, host(module=["kvm_amd"])), "its host's module is no str"),
         (made("x", {}, {}, host(out_of_tree="no")), "its host's out_of_tree is no bool"),
         (made(HOST, {}, {"missing": ""}, STOCK), "its result is none of 'host'"),

@@ -12,7 +12,17 @@ from ..abi.policy import HostPolicy
 from ..claims import Claim, Expectation
 from ..experiment import Experiment
 from ..experiments import experiments
-from ..hosts import Compared, Recorded, asked, compare, differing_facts, plain, said, told
+from ..hosts import (
+    LACKS,
+    Compared,
+    Recorded,
+    asked,
+    compare,
+    differing_facts,
+    plain,
+    said,
+    told,
+)
 from ..interface import Context
 from ..uapi import Cap
 from ..verdict import HOST_WORDS, Verdict, Word
@@ -114,8 +124,8 @@ def differences(first: Recorded, second: Recorded) -> str:
         "What they found, where it is not the same",
     )
     parts = [
-        f"A is {heading(first)}",
-        f"B is {heading(second)}",
+        heading(first, "A is "),
+        heading(second, "B is "),
         facts.text if facts.rows else "The hosts are the same, as far as was recorded.",
         found.text if found.rows else "",
         f"{len(compared):,} checks, {times['']:,} the same{alone}.",
@@ -123,13 +133,16 @@ def differences(first: Recorded, second: Recorded) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def heading(host: Recorded) -> str:
-    """Return what a host is and from where its records come, as text of 72 columns."""
+def heading(host: Recorded, called: str = "") -> str:
+    """Return what a host is and from where its records come, as text of 72 columns.
+
+    It begins with what the host is ``called``.
+    """
     loads = [one.provenance.load[0] for one in host.records if one.provenance.load]
     busy = f"; load {min(loads):.1f} to {max(loads):.1f}" if loads else ""
     days = _span(one.provenance.date[:10] for one in host.records)
     where = f"from {host.origin}" if host.origin else f"recorded {_HERE}"
-    text = f"{host.id}: {host.label}. {len(host.records):,} records, {days}, {where}{busy}."
+    text = f"{called}{host.id}: {host.label}. {len(host.records):,} records, {days}, {where}{busy}."
     return textwrap.fill(text, WIDTH_COLUMNS)
 
 
@@ -154,21 +167,25 @@ def _held(host: Recorded, expected: Expectation, runs: Sequence[_Run]) -> Cell:
     found = list(_found(host, runs))
     if not found:
         return _marked(Verdict.does_not_apply("no guest takes that path"))
-    ran = [one for one in found if one.word in HOST_WORDS]
-    if not ran:
-        return _marked(found[0])
-    word = Word.SEEN if any(one.word is Word.SEEN for one in ran) else Word.NOT_SEEN
-    times = sum(one.word is word for one in ran)
+    # An experiment of which the claim asks several things counts once.
+    is_seen: dict[str, bool] = {}
+    for key, one in found:
+        if one.word in HOST_WORDS:
+            is_seen[key] = is_seen.get(key, False) or one.word is Word.SEEN
+    if not is_seen:
+        return _marked(found[0][1])
+    word = Word.SEEN if any(is_seen.values()) else Word.NOT_SEEN
+    ran, times = len(is_seen), sum(is_seen.values()) or len(is_seen)
     stale = any(host.is_stale(one.name, one.parameters) for one, _ in runs)
-    text = f"{word.value} ({times} of {len(ran)})" + " (stale)" * stale
+    text = f"{word.value} ({times} of {ran})" + " (stale)" * stale
     kind = _word(word).kind + " stale" * stale
     if expected.host in HOST_WORDS and word is not expected.host:
         return Cell(f"{text}: CONTRADICTS THE CLAIM", f"{kind} contradiction")
     return Cell(text, kind)
 
 
-def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[Verdict]:
-    """Yield what the host found, by accesses that took the path that is asked for."""
+def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[tuple[str, Verdict]]:
+    """Yield by experiment what the host found, by accesses that took the path that is asked for."""
     native = HostPolicy.of(str(host.facts["module"])).native_contexts
     for one, bears in runs:
         # What is measured has no guest mode, and no claim about it asks for a path.
@@ -177,8 +194,7 @@ def _found(host: Recorded, runs: Iterable[_Run]) -> Iterator[Verdict]:
         if bears.path in ("any", path):
             answers = host.found(one.name, one.parameters)
             answer = answers.get(bears.check, answers.get(""))
-            if isinstance(answer, Verdict):
-                yield answer
+            yield one.key, answer if isinstance(answer, Verdict) else Verdict.not_run(LACKS)
 
 
 def _marked(verdict: Verdict) -> Cell:

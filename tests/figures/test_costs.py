@@ -14,6 +14,7 @@ from memslotlib.evidence import Record
 from memslotlib.experiments import experiments
 from memslotlib.litmus_standin_cost import STEADY
 from memslotlib.provenance import ROOT, Provenance
+from memslotlib.verdict import Word
 from memslotlib.views.prose import Said
 from memslotlib.vmm.frequency import runs
 from memslotlib.vmm.traces import Kind
@@ -248,6 +249,23 @@ def test_claims_are_answered_by_the_records(records):
     assert found["Q2.17", "synthetic"].startswith("SEEN ")
 
 
+def test_of_runs_that_were_chosen_none_is_told_to_be_one_of_so_many():
+    workloads, synthetic = (frequency.verdict(row) for row in frequency.ROWS)
+    chosen = [one for one in runs() if not one.is_synthetic]
+
+    made = sum(one.transactions for one in chosen)
+    assert workloads.bound == f"all {len(chosen)} recorded runs; {made:,} transactions"
+    # What the claim says of guests that provoke: some of them, and not all.
+    assert 0 < synthetic.hits < synthetic.trials
+    more = [dataclasses.replace(one, holes=51) for one in chosen[:1]] + chosen[1:]
+    assert frequency.verdict("workloads", more).text == f"SEEN 1 of {len(chosen)}"
+    assert frequency.verdict("workloads", []).word is Word.NOT_RUN
+
+
+def test_a_slot_number_of_the_claims_is_many_times_what_a_run_has():
+    assert max(one.most_slots for one in runs()) < 32_000 / 100
+
+
 def test_a_stale_record_is_marked_and_none_is_not_run(records):
     stale = {name: dataclasses.replace(one, stale=True) for name, one in records.items()}
     assert answers(stale)["Q2.6", "create"] == "SEEN 40 of 40 (stale)"
@@ -261,6 +279,8 @@ def test_the_answer_takes_its_numbers_from_the_records(records):
 
     assert "2 MiB in use 500 us" in said
     assert "against 0 us where SLOT_ZAP_ALL is disabled" in said
+    # One host and a model say nothing of other code.
+    assert "The same wherever the same code runs are the counts" in said
     assert "NOT RUN" in str(q2_costs.answer({}))
     assert "delete 3.00" in str(q2_costs.growth(records))
     assert str(q2_costs.growth({})).count("NOT RUN") == 2
@@ -300,6 +320,16 @@ def test_the_chart_of_runs_says_what_each_costs_only_where_that_is_recorded(reco
         assert len(rows) > 50
         assert all((row["share"] is not None) is is_told for row in rows)
     assert "QEMU 7.2, pc-seabios 37 updates" in frequency.chart({}).to_dict()["description"]
+
+
+@pytest.mark.parametrize("figure", ["name: f2.17", "name: t2.16"])
+def test_what_is_told_of_timed_runs_says_that_others_are_left_out(figure):
+    timed = sum(one.is_timed for one in runs())
+    assert len(values(frequency.chart({}).to_dict())) == timed < len(runs())
+    assert sum(row[1] for row in frequency.concern({}).rows) == timed
+    chapter = (ROOT / "book" / "q2.md").read_text("utf-8")
+    caption = chapter.split(figure)[1].split("---")[0]
+    assert "run whose clock means something" in " ".join(caption.split())
 
 
 def test_shares_are_of_runs_whose_clock_means_something(records):

@@ -48,6 +48,27 @@ def test_one_page_more_is_a_difference():
     assert {row[-1] for row in rows} == {"DIFFERENT"}
 
 
+def test_a_log_that_became_longer_and_an_answer_of_other_bits_are_differences():
+    wrong = [{**row, "longer": [9]} for row in q6.told(RECORDS)]
+    rows = texts(q6.sequences("log-size", changed(q6_host.LOGS, rows=wrong)).rows)
+    assert {row[-1] for row in rows} == {"DIFFERENT"}
+
+    told = differing("log-bitmap split long64-cpl3", "log-bitmap merge long64")
+    rows = texts(q6.sequences("log-bitmap", told).rows)
+    assert [row[0] for row in rows if row[-1] == "DIFFERENT"] == ["split at page 70"]
+
+
+def differing(*runs):
+    """The records, of which that of the sequences lists runs in which the kernel differed."""
+    made = []
+    for one in RECORDS:
+        record = one.record
+        if record.experiment == q6_host.LOGS:
+            record = dataclasses.replace(record, result={**record.result, "differ": list(runs)})
+        made.append(Shown(one.experiment, record, one.stale))
+    return made
+
+
 def test_bits_that_follow_their_pages_lose_nothing_and_add_nothing():
     rows = {row[0]: row for row in texts(q6.slices().rows)}
 

@@ -93,6 +93,21 @@ def test_a_signal_that_does_not_help_is_told_of(records):
     assert standins.surprises(records).text.startswith(f"2 of {_verdicts(records):,} verdicts and")
 
 
+def test_too_few_to_tell_is_no_signal_that_does_not_help(records):
+    lacking = []
+    for one in records:
+        checks = one.record.result.get("checks", {})
+        told = {name: check for name, check in checks.items() if name not in ("held on", "untold")}
+        result = {**one.record.result, "checks": told} if checks else one.record.result
+        lacking.append(Shown(one.experiment, replace(one.record, result=result), one.stale))
+
+    rows = {one[0].text: one for one in standins.guarantees(lacking).rows}
+    n = SWITCHES[Access.STORE]
+    assert rows["uffd-wp"][5] == f"held up {n} of {n}; too few to tell whether a signal helps"
+    assert (rows["uffd-wp"][4], rows["mprotect-none"][4]) == ("too few stops", "too few stops")
+    assert rows["mmap"][4] == "no stop"
+
+
 def _verdicts(records):
     return sum(len(one.record.result.get("checks", {})) for one in records)
 
@@ -146,7 +161,21 @@ def test_an_unsteady_run_says_nothing_of_a_stand_in(records):
     assert "With 4 pages cheaper than DELETE and CREATE: none; dearer: none" in (
         standins.sides(records).text
     )
-    assert standins.surprises(records).text.startswith("0 of 0 verdicts and 0 of 36 costs")
+    assert standins.surprises(records).text.startswith(
+        "0 of 0 verdicts and 0 of the 0 costs that fell one way, of 36, came out other"
+    )
+
+
+def test_surprises_are_counted_among_the_costs_that_fell_one_way(records):
+    timed = [one for one in records if "pages" in one.parameters]
+    undecided = {**COST, "low": 0.9, "high": 1.1}
+    half = [
+        Shown(one.experiment, replace(one.record, result=undecided), stale=False)
+        if one.parameters["pages"] == 4
+        else one
+        for one in timed
+    ]
+    assert "of the 18 costs that fell one way, of 36, came out" in standins.surprises(half).text
 
 
 def test_a_stale_record_is_marked(records):

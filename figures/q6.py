@@ -175,20 +175,22 @@ def _sequence(
     records: Sequence[Shown],
     host: str,
 ) -> Verdict:
+    """Return the word for a sequence; a chance is a page that was written, or a log's fetch."""
     if keeps is Keeps.FITS:
         # The length of the answer is the harness's own; what the kernel wrote was looked for.
         (made,) = (one.record for one in records if one.record.experiment == LOGS)
         sizes = litmus_logs.resized(name)
         beyond = [w > r for b, a, r, w, _ in made.samples["written"] if (b, a) in sizes]
-        trials, hits = len(beyond), sum(beyond)
+        trials, hits, chances = len(beyond), sum(beyond), len(beyond)
     else:
         column = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
         trials = sum(row["runs"] for row in rows)
         hits = sum(row["runs"] for row in rows if row[column])
-    writes = trials * len(WRITTEN)
+        pages = ("kept", "lost", "gone")
+        chances = sum(row["runs"] * len(row[name]) for row in rows for name in pages)
     if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=writes)
-    return Verdict.not_seen(trials, opportunities=writes, host=host)
+        return Verdict.seen(hits, trials, host=host, opportunities=chances)
+    return Verdict.not_seen(trials, opportunities=chances, host=host)
 
 
 def _simulated(claim: Claim, api: str) -> Verdict:

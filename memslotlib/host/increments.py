@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -103,20 +103,28 @@ def count(how: How, increments: int, *, backend: Backend | None = None) -> Run:
         vm.set_user_memory_region(*_REGION)
         cpus = later.enter_context(_counting(vm, increments, locked=how is not How.UNLOCKED))
         update = _update(how, vm, [one for one, _ in cpus])
-        updates, deadline = 0, time.monotonic() + WAIT_LIMIT_S * VCPUS
-        while any(words[_MADE] < increments for _, words in cpus):
-            for one, _ in cpus:
-                one.check()
-            if time.monotonic() > deadline:
-                raise NoProgressError(f"not {increments} increments after {updates} updates")
-            time.sleep(UPDATE_S)
-            update()
-            updates += all(words[_MADE] < increments for _, words in cpus)
+        updates = _updated(cpus, increments, update)
         made = sum(int(words[_MADE]) for _, words in cpus)
         served = sum(one.exits for one, _ in cpus)
         lost = made - int(counter[0])
         needs_updates = how not in (How.NONE, How.UNLOCKED)
         return Run(made, lost, updates, served, time.monotonic_ns() - begin, needs_updates)
+
+
+def _updated(
+    cpus: Sequence[tuple[Attended, memoryview]], increments: int, update: Callable[[], None]
+) -> int:
+    """Update until all have counted; return how many updates were over before one had."""
+    updates, deadline = 0, time.monotonic() + WAIT_LIMIT_S * VCPUS
+    while any(words[_MADE] < increments for _, words in cpus):
+        for one, _ in cpus:
+            one.check()
+        if time.monotonic() > deadline:
+            raise NoProgressError(f"not {increments} increments after {updates} updates")
+        time.sleep(UPDATE_S)
+        update()
+        updates += all(words[_MADE] < increments for _, words in cpus)
+    return updates
 
 
 def _update(how: How, vm: KvmVm, cpus: list[Attended]) -> Callable[[], None]:

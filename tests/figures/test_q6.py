@@ -8,7 +8,7 @@ from figures import metadata, q6, q6_host
 from figures.records import Shown, shown
 from memslotlib.claims import load
 from memslotlib.experiments import experiments, recalled
-from memslotlib.litmus_logs import SEQUENCES, Tracking
+from memslotlib.litmus_logs import AFTERWARDS, SEQUENCES, WRITTEN, Tracking
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Word
 
@@ -83,6 +83,17 @@ def test_a_host_s_word_counts_its_own_runs():
     assert q6.hosted(claim, claim.expected("exchange"), RECORDS).text == "NOT SEEN in 3"
     in_place = q6.hosted(claim, claim.expected("grow-in-place"), RECORDS)
     assert in_place.word is Word.DOES_NOT_APPLY
+
+
+def test_opportunities_are_the_writes_that_landed():
+    claim = CLAIMS["Q6.3"]
+    none, truncate = (
+        q6.hosted(claim, claim.expected(api), RECORDS) for api in ("none", "truncate")
+    )
+
+    assert none.opportunities == none.trials * (len(WRITTEN) + len(AFTERWARDS))
+    # Beyond page 70 what comes afterwards meets no slot.
+    assert truncate.opportunities == truncate.trials * (len(WRITTEN) + 2)
 
 
 def test_copies_tell_loss_beside_precision():

@@ -97,8 +97,17 @@ def sequences(test: str, records: Sequence[Shown] | None = None) -> Table:
 
 def told(records: Sequence[Shown]) -> list[Mapping[str, Any]]:
     """Return the rows of what a kernel answered to every sequence."""
+    return _samples(records, "rows")
+
+
+def _written(records: Sequence[Shown]) -> list[Sequence[Any]]:
+    """Return what each fetch after a sequence came to: its name, and an ``overrun.Overrun``."""
+    return _samples(records, "written")
+
+
+def _samples(records: Sequence[Shown], name: str) -> list[Any]:
     made = [one.record for one in records if one.record.experiment == LOGS]
-    return list(made[-1].samples["rows"]) if made else []
+    return list(made[-1].samples[name]) if made else []
 
 
 def slices() -> Table:
@@ -121,16 +130,14 @@ def slices() -> Table:
 
 def lengths(records: Sequence[Shown] | None = None) -> Table:
     """Return how many bytes KVM_GET_DIRTY_LOG wrote after a slot number had changed its size."""
-    found = shown(FILE) if records is None else records
-    made = [one.record for one in found if one.record.experiment == LOGS]
+    written = _written(shown(FILE) if records is None else records)
     columns = ("Pages before", "Pages after", "Room", "Written", "Behind it", "In place")
     rows: list[tuple[object, ...]] = []
-    answers = dict.fromkeys(map(tuple, made[-1].samples["written"])) if made else {}
-    for before, after, room, written, refused in answers:
+    for before, after, wrote, refused in sorted({tuple(rest) for _, *rest in written}):
         # The arithmetic and the kernel have to agree, or neither is worth a table.
-        assert (room, written) == (size_bytes(before), size_bytes(after))
-        in_place = "EINVAL" if refused else "no change"
-        rows.append((before, after, room, written, max(0, written - room), in_place))
+        assert wrote == size_bytes(after)
+        room, in_place = size_bytes(before), "EINVAL" if refused else "no change"
+        rows.append((before, after, room, wrote, max(0, wrote - room), in_place))
     return Table(columns, rows or [(Verdict.not_run("nothing is recorded"), *[""] * 5)])
 
 
@@ -178,10 +185,9 @@ def _sequence(
     """Return the word for a sequence; a chance is a page that was written, or a log's fetch."""
     if keeps is Keeps.FITS:
         # The length of the answer is the harness's own; what the kernel wrote was looked for.
-        (made,) = (one.record for one in records if one.record.experiment == LOGS)
-        sizes = litmus_logs.resized(name)
-        beyond = [w > r for b, a, r, w, _ in made.samples["written"] if (b, a) in sizes]
-        trials, hits, chances = len(beyond), sum(beyond), len(beyond)
+        fetches = [(before, wrote) for one, before, _, wrote, _ in _written(records) if one == name]
+        hits = sum(wrote > size_bytes(before) for before, wrote in fetches)
+        trials = chances = len(fetches)
     else:
         column = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
         trials = sum(row["runs"] for row in rows)

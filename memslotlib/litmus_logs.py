@@ -95,6 +95,11 @@ class Sequence:
     calls: tuple[_Call, ...]
     after: tuple[Region, ...]
 
+    @property
+    def creates(self) -> tuple[_Call, ...]:
+        """The calls that make the layout before."""
+        return tuple(map(_set, self.before))
+
 
 def _part(slot: int, first: int, end: int, shift: int = 0) -> Region:
     """Return a slot of pages [first, end), ``shift`` frames away from where they are at rest."""
@@ -233,8 +238,8 @@ class _Play:
         elif self.tracking not in (Tracking.BITMAP, Tracking.SIZE):
             self.vm.enable_cap(Cap.MANUAL_DIRTY_LOG_PROTECT2, manual)
         self.vm.memory(HVA, PAGES * PAGE_SIZE)
-        for region in self.sequence.before:
-            self.vm.set_user_memory_region(*_set(region))
+        for region, call in zip(self.sequence.before, self.sequence.creates, strict=True):
+            self.vm.set_user_memory_region(*call)
             if self.tracking is Tracking.INITIALLY_SET:
                 log = self.vm.get_dirty_log(region.slot)
                 self.vm.clear_dirty_log(region.slot, 0, region.npages, log)
@@ -386,14 +391,3 @@ def compared(
         with simulator() as ours, other() as theirs:
             outcomes = [play(vm, test, one, context) for vm in (ours, theirs)]
         yield Row(test, one, context, *outcomes)
-
-
-def resized(name: str) -> list[tuple[int, int]]:
-    """Return how many pages each slot number has before a sequence and after it, if it is in both.
-
-    >>> resized("merge"), resized("split")
-    ([(70, 130)], [(130, 70)])
-    """
-    one = sequence(name)
-    after = {region.slot: region.npages for region in one.after}
-    return [(old.npages, after[old.slot]) for old in one.before if old.slot in after]

@@ -95,9 +95,9 @@ class Stores:
     ``changed``: meanwhile the slot showed other bytes in the page that nobody stores to.
 
     ``sent``: the log worked before. ``shut``: it could not be fetched while the stand-in was off.
-    Logs fetched since the switch name the page stored to before it (``first``), the page stored to
-    after it (``then``; it had to be named by the last one), the page that nobody stores to
-    (``idle``).
+    Logs fetched since the switch name the page stored to before it (``first``), the page that
+    nobody stores to (``idle``). ``then``: the page stored to after it is named by a log that began
+    when the guest had gone on.
     """
 
     leaked: bool
@@ -225,8 +225,12 @@ class Stage:
         met = self._met(accesses, failed, asleep=asleep, told=told)
         if not self.stores:
             return Round(met, held_up, held_on, resumed, None)
-        during, last = fetching.result(), self._fetch() or set()
-        named = (during or set()) | last
+        during = fetching.result()
+        named = (during or set()) | (self._fetch() or set())
+        if resumed:
+            # So that a store begins after that log was fetched: after the switch, in any case.
+            made.wait_for_progress()
+        last = self._fetch() or set()
         stores = Stores(
             leaked=leaked,
             kept=leaked or elsewhere,
@@ -234,9 +238,9 @@ class Stage:
             changed=changed,
             sent=sent,
             shut=shut or during is None,
-            first=self._page(made.scenario.target) in named,
+            first=self._page(made.scenario.target) in named | last,
             then=self._page(made.scenario.untouched) in last,
-            idle=0 in named,
+            idle=0 in named | last,
         )
         return Round(met, held_up, held_on, resumed, stores)
 

@@ -19,6 +19,7 @@ from . import guest, loops
 from .arena import WAIT_LIMIT_S, NoProgressError
 from .attended import Attended, attended
 from .backend import Backend
+from .pausing import pause, resume
 from .vm import KvmVm
 
 SLOT, GPA, HVA = 1, 0x1000_0000, 0x2000_0000_0000
@@ -133,11 +134,9 @@ def _update(how: How, vm: KvmVm, cpus: list[Attended]) -> Callable[[], None]:
         vm.set_user_memory_region(*_REGION)
 
     def paused() -> None:
-        for one in cpus:
-            one.pause()
+        pause(cpus)
         recreate()
-        for one in cpus:
-            one.resume()
+        resume(cpus)
 
     updates: dict[How, Callable[[], None]] = {
         How.TODAY: recreate,

@@ -21,6 +21,7 @@ from .arena import WAIT_LIMIT_S, NoProgressError
 from .attended import Attended, attended
 from .backend import Backend
 from .cpus import apart
+from .pausing import pause, resume
 from .stores import Word
 from .vm import KvmVm
 
@@ -158,7 +159,7 @@ class Stage:
             busy=self._busy,
             inside=self._inside,
             mmio=self.running.exits,
-            faults=self.running.faults,
+            faults=len(self.running.failures),
             sent=self.copier.sent,
             lost=len(lost),
             lost_first=sum(page < first for page in lost),
@@ -174,9 +175,9 @@ class Stage:
             case Event.DELETED:
                 self._delete(moment)
             case Event.PAUSE:
-                self.running.pause()
+                pause([self.running])
             case Event.RESUME:
-                self.running.resume()
+                resume([self.running])
             case Event.BLOCK:
                 self.switch.off()
             case Event.UNBLOCK:

@@ -14,9 +14,9 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from ..errors import MemslotError
 from ..interface import Context
 from .access import GuestCpu
+from .arena import NoProgressError, UnclaimedError
 from .backend import NativeBackend
 from .ioctls import RUN_IMMEDIATE_EXIT
 from .kick import kick
@@ -57,10 +57,13 @@ class Pausable(Runner):
     def await_out(self) -> None:
         """Wait until the vCPU is out of KVM_RUN.
 
-        Raises MemslotError when it does not come within ``runner.STOP_LIMIT_S``, or has ended.
+        Raises ``arena.NoProgressError`` when it does not come within ``runner.STOP_LIMIT_S``,
+        ``arena.UnclaimedError`` when it has ended by itself.
         """
         if not self._is_out.acquire(timeout=STOP_LIMIT_S):
-            raise MemslotError(f"the vCPU did not pause in {STOP_LIMIT_S:g} s: {self.ended}")
+            error = UnclaimedError if self.ended else NoProgressError
+            why = self.ended or "it runs on"
+            raise error(f"the vCPU did not pause in {STOP_LIMIT_S:g} s: {why}")
         self.is_paused = True
 
     def go_on(self) -> None:

@@ -58,7 +58,7 @@ def counted(*rounds):
     """Return the trial of rounds, each told by stores before it and before each of its calls."""
     words = memoryview(bytearray(8 * WORDS)).cast("Q")
     copier = Script(words)
-    stage = Stage(copier, SimpleNamespace(exits=0, faults=0), words, None)
+    stage = Stage(copier, SimpleNamespace(exits=0, failures=()), words, None)
     for before, *copier.stores in rounds:
         words[Word.BEGUN] += before
         stage.round()

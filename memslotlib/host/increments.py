@@ -6,10 +6,9 @@ What is missing in the end was lost. Stray exits are served from the memory, as 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,6 +18,7 @@ from . import guest, loops
 from .arena import WAIT_LIMIT_S, NoProgressError
 from .attended import Attended, attended
 from .backend import Backend
+from .cpus import spread
 from .pausing import pause, resume
 from .vm import KvmVm
 
@@ -165,15 +165,7 @@ def _counting(
             regs = guest.regs(guest.LOOP, rbx=GPA, rsi=guest.SHARED + 64 * number)
             running = later.enter_context(attended(cpu, regs, Context.LONG64_CPL3, GPA, memory))
             made.append((running, words))
-        _spread([running.thread_id for running, _ in made])
+        spread([running.thread_id for running, _ in made])
         for _, words in made:
             words[_LIMIT] = increments
         yield made
-
-
-def _spread(threads: list[int]) -> None:
-    """Put each thread on a CPU of its own, as far as there are as many: on one they take turns."""
-    allowed = sorted(os.sched_getaffinity(0))
-    for number, thread in enumerate(threads):
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(thread, {allowed[number % len(allowed)]})

@@ -7,7 +7,6 @@ what is measured here; a VMM's own may cost less.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from abc import abstractmethod
@@ -122,26 +121,6 @@ def paused_guests(
             one.start()
             running.append(one)
         yield running
-
-
-@contextmanager
-def by_itself(others: Sequence[Pausable]) -> Iterator[int]:
-    """Keep this thread on one CPU and vCPUs off it; yield how many CPUs the vCPUs have.
-
-    On a machine of one CPU nothing is kept apart, and they have none of their own.
-    """
-    allowed = os.sched_getaffinity(0)
-    mine = {min(allowed)}
-    if allowed == mine:
-        yield 0
-        return
-    for one in others:
-        os.sched_setaffinity(one.thread_id, allowed - mine)
-    os.sched_setaffinity(0, mine)
-    try:
-        yield len(allowed - mine)
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def pause(running: Sequence[Pausable]) -> None:

@@ -1,4 +1,3 @@
-import os
 import threading
 import time
 
@@ -6,7 +5,7 @@ import pytest
 
 from memslotlib.host import guest, pausing
 from memslotlib.host.arena import NoProgressError, UnclaimedError
-from memslotlib.host.pausing import PythonPausable, by_itself, pause, paused_guests, resume
+from memslotlib.host.pausing import PythonPausable, pause, paused_guests, resume
 from memslotlib.host.striding import Count, program, regs
 from memslotlib.interface import Context, Exit
 
@@ -139,22 +138,3 @@ def test_a_vcpu_that_does_not_come_out_is_told(vm, monkeypatch):
     with pytest.raises(NoProgressError, match=r"did not pause in 0.05 s: it runs on"):
         running.start()
     running.stop()
-
-
-def test_vcpus_are_kept_off_the_cpu_of_who_updates(vm):
-    allowed = os.sched_getaffinity(0)
-    made, words = programs(vm, 2)
-    with paused_guests(made, CPL3) as running:
-        with by_itself(running) as left:
-            mine = os.sched_getaffinity(0)
-            theirs = [os.sched_getaffinity(one.thread_id) for one in running]
-        assert os.sched_getaffinity(0) == allowed
-    for one in words:
-        one.release()
-
-    if len(allowed) == 1:
-        assert left == 0
-    else:
-        assert len(mine) == 1
-        assert theirs == [allowed - mine] * 2
-        assert left == len(allowed) - 1

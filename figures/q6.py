@@ -194,9 +194,7 @@ def _sequence(
         hits = sum(row["runs"] for row in rows if row[column])
         pages = ("kept", "lost", "gone")
         chances = sum(row["runs"] * len(row[name]) for row in rows for name in pages)
-    if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=chances)
-    return Verdict.not_seen(trials, opportunities=chances, host=host)
+    return Verdict.counted(hits, trials, chances, least=1, host=host)
 
 
 def _simulated(claim: Claim, api: str) -> Verdict:

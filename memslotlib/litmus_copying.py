@@ -94,13 +94,7 @@ def judged(trials: Sequence[Trial], host: str) -> tuple[Verdict, dict[str, list[
     counted = [one for one in trials if one.overlapped or one.lost]
     hits = sum(bool(one.lost) for one in counted)
     rounds = sum(one.busy for one in counted)
-    if hits:
-        verdict = Verdict.seen(hits, len(counted), host=host, opportunities=rounds)
-    elif len(counted) < TRIALS_MIN:
-        missing = f"{host}: only {len(counted)} trials, of {TRIALS_MIN} to say NOT SEEN"
-        verdict = Verdict.not_run(missing)
-    else:
-        verdict = Verdict.not_seen(len(counted), opportunities=rounds, host=host)
+    verdict = Verdict.counted(hits, len(counted), rounds, least=TRIALS_MIN, host=host)
     columns = {name: [one.row[name] for one in counted] for name in (counted or trials)[0].row}
     return verdict, columns
 

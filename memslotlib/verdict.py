@@ -149,6 +149,20 @@ class Verdict:
         return cls(Word.NOT_SEEN, bound, trials=trials, opportunities=opportunities, host=host)
 
     @classmethod
+    def counted(
+        cls, hits: int, trials: int, opportunities: int, *, least: int, host: str
+    ) -> Verdict:
+        """Return SEEN with a hit; without, NOT SEEN, or NOT RUN where too little has run.
+
+        NOT SEEN takes ``least`` trials, and an opportunity.
+        """
+        if hits:
+            return cls.seen(hits, trials, host=host, opportunities=opportunities)
+        if trials < least or not opportunities:
+            return cls.not_run(f"{host}: only {trials} trials, of {least} to say NOT SEEN")
+        return cls.not_seen(trials, opportunities=opportunities, host=host)
+
+    @classmethod
     def not_run(cls, missing: str) -> Verdict:
         """Nothing ran; ``missing`` says what the host lacks."""
         return cls(Word.NOT_RUN, reason=missing)

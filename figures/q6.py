@@ -141,16 +141,15 @@ def slices() -> Table:
 
 def lengths(records: Sequence[Shown] | None = None) -> Table:
     """Return how many bytes KVM_GET_DIRTY_LOG wrote after a slot number had changed its size."""
-    found = shown(FILE) if records is None else records
-    made = _log_record(found)
+    made = _log_record(shown(FILE) if records is None else records)
     columns = ("Pages before", "Pages after", "Room", "Written", "Behind it", "In place")
     rows: list[tuple[object, ...]] = []
-    answers = dict.fromkeys(map(tuple, made.samples["written"])) if made else {}
-    for before, after, room, written, refused in answers:
+    answers = {tuple(rest) for _, *rest in made.samples["written"]} if made else set()
+    for before, after, wrote, refused in sorted(answers):
         # The arithmetic and the kernel have to agree, or neither is worth a table.
-        assert (room, written) == (size_bytes(before), size_bytes(after))
-        in_place = "EINVAL" if refused else "no change"
-        rows.append((before, after, room, written, max(0, written - room), in_place))
+        assert wrote == size_bytes(after)
+        room, in_place = size_bytes(before), "EINVAL" if refused else "no change"
+        rows.append((before, after, room, wrote, max(0, wrote - room), in_place))
     return Table(columns, rows or [(Verdict.not_run("nothing is recorded"), *[""] * 5)])
 
 

@@ -181,8 +181,12 @@ def measure_logs(parameters: Mapping[str, Any]) -> Measured:
             told.append({**row.told, "runs": 1})
         else:
             same["runs"] += 1
-    sizes = sorted({one for name in litmus_logs.SEQUENCES for one in litmus_logs.resized(name)})
-    written = [(*size, *astuple(overrun(*size))) for size in sizes for _ in range(repeats)]
+    written = [
+        (row.sequence.name, *astuple(fetch))
+        for row in rows
+        if row.test is litmus_logs.Tracking.SIZE and not row.kernel.refused
+        for fetch in overrun(row.sequence.creates, row.sequence.calls)
+    ]
     differ = sorted({row.name for row in rows if row.differs})
     return Measured({"runs": len(rows), "differ": differ}, {"rows": told, "written": written})
 

@@ -87,17 +87,14 @@ def raced(
 
 
 def judged(trials: Sequence[Trial], host: str) -> tuple[Verdict, dict[str, list[int]]]:
-    """Return what trials come to, a hit being one that lost a page; and samples, one entry each."""
+    """Return what trials come to, a hit being one that lost a page; and samples, one entry each.
+
+    Opportunities are the rounds before which the guest had stored.
+    """
     counted = [one for one in trials if one.overlapped or one.lost]
     hits = sum(bool(one.lost) for one in counted)
-    stores = sum(one.around for one in counted)
-    if hits:
-        verdict = Verdict.seen(hits, len(counted), host=host, opportunities=stores)
-    elif len(counted) < TRIALS_MIN:
-        missing = f"{host}: only {len(counted)} trials, of {TRIALS_MIN} to say NOT SEEN"
-        verdict = Verdict.not_run(missing)
-    else:
-        verdict = Verdict.not_seen(len(counted), opportunities=stores, host=host)
+    rounds = sum(one.busy for one in counted)
+    verdict = Verdict.counted(hits, len(counted), rounds, least=TRIALS_MIN, host=host)
     columns = {name: [one.row[name] for one in counted] for name in (counted or trials)[0].row}
     return verdict, columns
 

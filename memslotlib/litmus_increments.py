@@ -122,9 +122,4 @@ def judged(runs: Sequence[Run], host: str) -> tuple[Verdict, dict[str, list[int]
     told = [one for one in runs if one.overlapped or one.lost]
     hits, made = sum(one.lost != 0 for one in told), sum(one.made for one in told)
     samples = {name: [one.row[name] for one in told] for name in runs[0].row}
-    if hits:
-        return Verdict.seen(hits, len(told), host=host, opportunities=made), samples
-    if len(told) < RUNS_MIN:
-        missing = f"{host}: only {len(told)} runs, of {RUNS_MIN} to say NOT SEEN"
-        return Verdict.not_run(missing), samples
-    return Verdict.not_seen(len(told), opportunities=made, host=host), samples
+    return Verdict.counted(hits, len(told), made, least=RUNS_MIN, host=host), samples

@@ -96,6 +96,11 @@ class Sequence:
     calls: tuple[_Call, ...]
     after: tuple[Region, ...]
 
+    @property
+    def creates(self) -> tuple[_Call, ...]:
+        """The calls that make the layout before."""
+        return tuple(map(_set, self.before))
+
 
 def _part(slot: int, first: int, end: int, shift: int = 0) -> Region:
     """Return a slot of pages [first, end), ``shift`` frames away from where they are at rest."""
@@ -234,8 +239,8 @@ class _Play:
         elif self.tracking not in (Tracking.BITMAP, Tracking.SIZE):
             self.vm.enable_cap(Cap.MANUAL_DIRTY_LOG_PROTECT2, manual)
         self.vm.memory(HVA, PAGES * PAGE_SIZE)
-        for region in self.sequence.before:
-            self.vm.set_user_memory_region(*_set(region))
+        for region, call in zip(self.sequence.before, self.sequence.creates, strict=True):
+            self.vm.set_user_memory_region(*call)
             if self.tracking is Tracking.INITIALLY_SET:
                 log = self.vm.get_dirty_log(region.slot)
                 self.vm.clear_dirty_log(region.slot, 0, region.npages, log)
@@ -389,17 +394,6 @@ def compared(
         yield Row(test, one, context, *outcomes)
 
 
-def resized(name: str) -> list[tuple[int, int]]:
-    """Return how many pages each slot number has before a sequence and after it, if it is in both.
-
-    >>> resized("merge"), resized("split")
-    ([(70, 130)], [(130, 70)])
-    """
-    one = sequence(name)
-    after = {region.slot: region.npages for region in one.after}
-    return [(old.npages, after[old.slot]) for old in one.before if old.slot in after]
-
-
 def answered(samples: Mapping[str, Any], host: str) -> dict[str, Verdict]:
     """Return what a kernel's recorded answers come to, by test, sequence and property.
 
@@ -421,18 +415,18 @@ def answered(samples: Mapping[str, Any], host: str) -> dict[str, Verdict]:
 def _answered(
     keeps: Keeps, name: str, rows: list[Mapping[str, Any]], written: Iterable[Any], host: str
 ) -> Verdict | None:
+    """Return the word for a sequence; a chance is a page that was written, or a log's fetch."""
     if rows[0]["refused"]:
         return Verdict.does_not_apply(rows[0]["refused"])
     if keeps is Keeps.FITS:
         # The length of the answer is the harness's own; what the kernel wrote was looked for.
-        sizes = resized(name)
-        beyond = [wrote > room for old, new, room, wrote, _ in written if (old, new) in sizes]
-        trials, hits = len(beyond), sum(beyond)
+        fetches = [(before, wrote) for one, before, _, wrote, _ in written if one == name]
+        hits = sum(wrote > bitmaps.size_bytes(before) for before, wrote in fetches)
+        trials = chances = len(fetches)
     else:
         broken = {Keeps.KEPT: "lost", Keeps.EXACT: "extra"}[keeps]
         trials = sum(row["runs"] for row in rows)
         hits = sum(row["runs"] for row in rows if row[broken])
-    writes = trials * len(WRITTEN)
-    if hits:
-        return Verdict.seen(hits, trials, host=host, opportunities=writes)
-    return Verdict.not_seen(trials, opportunities=writes, host=host) if trials else None
+        pages = ("kept", "lost", "gone")
+        chances = sum(row["runs"] * len(row[kind]) for row in rows for kind in pages)
+    return Verdict.counted(hits, trials, chances, least=1, host=host) if trials else None

@@ -292,11 +292,7 @@ def _sampled(
     host: str,
 ) -> Verdict:
     hits, opportunities = sum(map(hit, trials)), sum(map(count, trials))
-    if hits:
-        return Verdict.seen(hits, len(trials), host=host, opportunities=opportunities)
-    if len(trials) < least or not opportunities:
-        return Verdict.not_run(f"{host}: only {len(trials)} trials, of {least} to say NOT SEEN")
-    return Verdict.not_seen(len(trials), opportunities=opportunities, host=host)
+    return Verdict.counted(hits, len(trials), opportunities, least=least, host=host)
 
 
 def _written(one: LogTrial) -> int:

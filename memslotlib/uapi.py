@@ -70,6 +70,13 @@ class ManualProtect(IntFlag):
     INITIALLY_SET = 1 << 1
 
 
+class Quirk(IntFlag):
+    """Argument of KVM_CAP_DISABLE_QUIRKS2: KVM_X86_QUIRK_*."""
+
+    #: Since Linux 6.12; without it a deleted slot takes only its own mappings along.
+    SLOT_ZAP_ALL = 1 << 7
+
+
 class ExitReason(IntEnum):
     """The exit reasons of ``kvm_run`` that a memslot experiment meets (KVM_EXIT_*)."""
 

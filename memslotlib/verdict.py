@@ -144,9 +144,23 @@ class Verdict:
 
     @classmethod
     def not_seen(cls, trials: int, *, opportunities: int, host: str) -> Verdict:
-        """A real kernel did not show it, though so many accesses overlapped the window."""
+        """A real kernel did not show it, though there were so many opportunities."""
         bound = _told(trials, opportunities) if trials > 0 else ""
         return cls(Word.NOT_SEEN, bound, trials=trials, opportunities=opportunities, host=host)
+
+    @classmethod
+    def counted(
+        cls, hits: int, trials: int, opportunities: int, *, least: int, host: str
+    ) -> Verdict:
+        """Return SEEN with a hit; without, NOT SEEN, or NOT RUN where too little has run.
+
+        NOT SEEN takes ``least`` trials, and an opportunity.
+        """
+        if hits:
+            return cls.seen(hits, trials, host=host, opportunities=opportunities)
+        if trials < least or not opportunities:
+            return cls.not_run(f"{host}: only {trials} trials, of {least} to say NOT SEEN")
+        return cls.not_seen(trials, opportunities=opportunities, host=host)
 
     @classmethod
     def not_run(cls, missing: str) -> Verdict:
@@ -164,6 +178,5 @@ def _told(trials: int, opportunities: int) -> str:
     up = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING)
     share = up.create_decimal_from_float(100 * chance_at_most(trials)).normalize()
     return (
-        f"a hit in at most {share:f} % of such trials, with 95 %;"
-        f" {opportunities:,} accesses overlapped the window"
+        f"a hit in at most {share:f} % of such trials, with 95 %; {opportunities:,} opportunities"
     )

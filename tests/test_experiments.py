@@ -20,6 +20,7 @@ from memslotlib.experiments import (
 )
 from memslotlib.host.describe import describe
 from memslotlib.interface import Context
+from memslotlib.litmus_logs import SEQUENCES
 from memslotlib.litmus_stores import Check
 from memslotlib.provenance import Provenance
 from memslotlib.verdict import VacuousError, Verdict, Word
@@ -191,8 +192,10 @@ def test_the_sequences_experiment_finds_no_difference_and_joins_what_is_the_same
     rows = measured.samples["rows"]
     assert measured.result == {"runs": 2 * len(rows), "differ": []}
     assert {row["runs"] for row in rows} == {2}
-    for before, after, room, written, _ in measured.samples["written"]:
-        assert (room, written) == (-(-before // 64) * 8, -(-after // 64) * 8)
+    written = measured.samples["written"]
+    # No number is there before and after; KVM refuses the call.
+    assert {name for name, *_ in written} == SEQUENCES.keys() - {"delete", "grow-in-place"}
+    assert all(bytes_ == -(-after // 64) * 8 for _, _, after, bytes_, _ in written)
 
 
 @pytest.mark.needs_kvm

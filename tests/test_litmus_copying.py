@@ -18,7 +18,7 @@ from memslotlib.verdict import Word
 CLAIM = load(ROOT / "book" / "claims")["Q6.9"]
 QUIET = Trial(
     rounds=9,
-    around=100,
+    busy=8,
     inside=5,
     mmio=1,
     faults=0,
@@ -29,7 +29,7 @@ QUIET = Trial(
     duration_ns=1,
 )
 LOST = dataclasses.replace(QUIET, lost=2, lost_first=1)
-IDLE = dataclasses.replace(QUIET, rounds=2)
+IDLE = dataclasses.replace(QUIET, busy=2)
 
 
 def test_the_claim_has_a_word_for_each_order_of_calls():
@@ -75,18 +75,17 @@ def test_a_trial_with_a_lost_page_is_a_hit_whatever_else():
 
     assert verdict.text == "SEEN 2 of 3"
     assert samples["lost"] == [2, 0, 1]
-    assert samples["rounds"] == [9, 9, 2]
+    assert samples["busy"] == [8, 8, 2]
 
 
-def test_nothing_lost_in_ten_trials_is_not_seen_with_the_stores_around_the_rounds():
+def test_nothing_lost_in_ten_trials_is_not_seen_in_the_rounds_between_which_it_stored():
     verdict, _ = judged([QUIET] * 10, "h")
 
-    assert (verdict.text, verdict.opportunities) == ("NOT SEEN in 10", 1000)
+    assert (verdict.text, verdict.opportunities) == ("NOT SEEN in 10", 80)
 
 
-def test_trials_with_too_few_rounds_or_stores_say_nothing():
-    idle = dataclasses.replace(QUIET, around=9)
-    verdict, _ = judged([QUIET] * 9 + [IDLE, idle], "h")
+def test_trials_with_too_few_rounds_between_stores_say_nothing():
+    verdict, _ = judged([QUIET] * 9 + [IDLE, IDLE], "h")
 
     assert verdict.word is Word.NOT_RUN
     assert verdict.reason == "h: only 9 trials, of 10 to say NOT SEEN"

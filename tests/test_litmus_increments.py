@@ -57,7 +57,7 @@ def test_one_too_many_is_a_hit_as_well():
 
 
 def test_runs_with_too_few_updates_say_nothing():
-    assert judged([RUN, RUN, IDLE], "h")[0].reason == "h: only 2 runs, of 3 to say NOT SEEN"
+    assert judged([RUN, RUN, IDLE], "h")[0].reason == "h: only 2 trials, of 3 to say NOT SEEN"
     still = Run(made=40, lost=0, updates=0, served=0, duration_ns=1, needs_updates=False)
     assert judged([still] * 3, "h")[0].text == "NOT SEEN in 3"
 

@@ -17,7 +17,6 @@ from memslotlib.litmus_logs import (
     UnknownSequenceError,
     compared,
     play,
-    resized,
     sequence,
     simulated,
     tracking_of,
@@ -91,8 +90,6 @@ def test_a_violation_names_the_pages():
 
 def test_a_number_whose_slot_grows_has_a_longer_log():
     assert played("log-size", "merge").longer == {1}
-    assert resized("grow") == [(70, 130)]
-    assert resized("exchange") == [(65, 65), (65, 65)]
 
 
 def test_each_sequence_covers_what_it_says():

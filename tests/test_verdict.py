@@ -86,9 +86,24 @@ def test_no_trial_bounds_no_chance(trials):
 def test_a_not_seen_tells_its_opportunities_and_its_bound_rounded_up(trials, told):
     bound = Verdict.not_seen(trials, opportunities=12345, host="h").bound
 
-    assert bound == (
-        f"a hit in at most {told} of such trials, with 95 %; 12,345 accesses overlapped the window"
-    )
+    assert bound == f"a hit in at most {told} of such trials, with 95 %; 12,345 opportunities"
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "opportunities", "text"),
+    [
+        (1, 2, 5, "SEEN 1 of 2"),
+        (0, 3, 5, "NOT SEEN in 3"),
+        (0, 2, 5, "NOT RUN"),
+        (0, 3, 0, "NOT RUN"),
+    ],
+)
+def test_no_hit_is_not_seen_where_enough_has_run(hits, trials, opportunities, text):
+    found = Verdict.counted(hits, trials, opportunities, least=3, host="h")
+
+    assert found.text.startswith(text)
+    if found.word is Word.NOT_RUN:
+        assert found.reason == f"h: only {trials} trials, of 3 to say NOT SEEN"
 
 
 def test_a_seen_has_no_bound():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..uapi import AS_ID_SHIFT, PAGE_SHIFT, SLOT_ID_MASK, Cap
+from ..uapi import AS_ID_SHIFT, PAGE_SHIFT, SLOT_ID_MASK, Cap, Quirk
 from .memory import HostMemory
 from .mmu import Mmu
 from .policy import HostPolicy
@@ -120,11 +120,8 @@ def bitmap_size_bytes(npages: int) -> int:
 
 def quirk_zap_all(state: VmState) -> bool:
     """Whether deleting a slot drops the mappings of all others (KVM_X86_QUIRK_SLOT_ZAP_ALL)."""
-    return not state.quirks_disabled & QUIRK_SLOT_ZAP_ALL
+    return not state.quirks_disabled & Quirk.SLOT_ZAP_ALL
 
-
-#: Bit of KVM_CAP_DISABLE_QUIRKS2, since Linux 6.12.
-QUIRK_SLOT_ZAP_ALL = 1 << 7
 
 #: Capability values that no host policy changes.
 FIXED_CAPS: dict[int, int] = {

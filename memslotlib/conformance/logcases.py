@@ -9,6 +9,7 @@ from ..uapi import (
     Cap,
     ManualProtect,
     MemFlag,
+    Quirk,
 )
 from .cases import GPA, HVA, OTHER_GPA, Case, Gives, Refused, delete, op, region
 from .differential import Operation
@@ -217,7 +218,8 @@ _CAPS: tuple[_Row, ...] = (
      Refused("emulation-options"), "on or off"),
     ("an unknown quirk", (), _enable(Cap.DISABLE_QUIRKS2, 1 << 40), Refused("quirks-known"),
      "no kernel has it"),
-    ("the zap-all quirk", (), _enable(Cap.DISABLE_QUIRKS2, 1 << 7), Gives(), "known since 6.12"),
+    ("the zap-all quirk", (), _enable(Cap.DISABLE_QUIRKS2, int(Quirk.SLOT_ZAP_ALL)),
+     Gives(), "known since 6.12"),
     ("an unknown capability", (), _enable(0x7FFF_FFFF, 0), Refused("cap-known"),
      "no kernel has it"),
     ("a ring of 0", (), _enable(_RING_CAP, 0), Refused("ring-power-of-two"), "0 has no entries"),

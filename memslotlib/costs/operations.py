@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from ..errors import NotRunError
 from ..host import KvmVm
 from ..host.backend import Backend, Region
-from ..uapi import PAGE_SIZE, Cap, MemFlag
+from ..host.standins import zap_own
+from ..uapi import PAGE_SIZE, Cap, MemFlag, Quirk
 
-#: KVM_X86_QUIRK_SLOT_ZAP_ALL: with it, the default, a slot that goes takes all translations along.
-SLOT_ZAP_ALL = 1 << 7
+#: Which translations a slot that goes takes along: all with KVM_X86_QUIRK_SLOT_ZAP_ALL.
 ZAPS = ("all", "own")
 
 NO_OP, FLAGS, MOVE, DELETE, CREATE = "no-op", "flags", "move", "delete", "create"
@@ -110,16 +109,14 @@ def a_vm(zap: str = "all", backend: Backend | None = None) -> Iterator[KvmVm]:
     """
     with KvmVm(backend=backend) as vm:
         if zap == "own":
-            if not vm.check_extension(Cap.DISABLE_QUIRKS2) & SLOT_ZAP_ALL:
-                raise NotRunError("KVM_CAP_DISABLE_QUIRKS2: lacks KVM_X86_QUIRK_SLOT_ZAP_ALL")
-            vm.enable_cap(Cap.DISABLE_QUIRKS2, SLOT_ZAP_ALL)
+            zap_own(vm)
         yield vm
 
 
 def zaps_here() -> tuple[str, ...]:
     """Return the ways of zapping that this host's kernel has; NotRunError without a usable KVM."""
     with KvmVm() as vm:
-        known = vm.check_extension(Cap.DISABLE_QUIRKS2) & SLOT_ZAP_ALL
+        known = vm.check_extension(Cap.DISABLE_QUIRKS2) & Quirk.SLOT_ZAP_ALL
     return ZAPS if known else ZAPS[:1]
 
 

@@ -16,10 +16,11 @@ from itertools import count
 from time import perf_counter_ns
 from typing import Any
 
-from ..errors import MemslotError
 from ..host import KvmVm, guest
+from ..host.arena import WAIT_LIMIT_S, NoProgressError
 from ..host.counters import EXITS, FIXED, Counters
-from ..host.pausing import Pausable, by_itself, pause, paused_guests, resume
+from ..host.cpus import by_itself
+from ..host.pausing import Pausable, pause, paused_guests, resume
 from ..host.striding import Count, program, regs
 from ..interface import Context
 from .operations import NO_OP, OPERATIONS, Place, a_vm, cycle, pages, zaps_here
@@ -35,13 +36,8 @@ NONE, PAIR = "none", "delete-create"
 UPDATES = {NONE: "", NO_OP: NO_OP, "flags": "flags", "move": "move", PAIR: "delete"}
 #: Each vCPU's words have a cache line of their own.
 _LINE_BYTES = 64
-_WAIT_LIMIT_S = 10.0
 #: The access under way, the rest of its round, and one round more.
 _ROUNDS_TO_SETTLE = 2
-
-
-class StuckError(MemslotError):
-    """A vCPU did not get on in time: nothing can be said of what it loses."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +57,17 @@ class Crew:
     def settle(self) -> None:
         """Wait until each vCPU has used all of its pages once more."""
         targets = [words[Count.ROUNDS] + _ROUNDS_TO_SETTLE for words in self.words]
-        deadline = time.monotonic() + _WAIT_LIMIT_S
+        deadline = time.monotonic() + WAIT_LIMIT_S
         for words, target in zip(self.words, targets, strict=True):
             while words[Count.ROUNDS] < target:
                 if time.monotonic() > deadline:
-                    raise StuckError(f"a vCPU made no two rounds in {_WAIT_LIMIT_S:g} s")
+                    raise NoProgressError(f"a vCPU made no two rounds in {WAIT_LIMIT_S:g} s")
                 time.sleep(0)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let the vCPUs run, once round their pages first, and pause them in the end."""
-        with by_itself(self.vcpus):
+        with by_itself([one.thread_id for one in self.vcpus]):
             resume(self.vcpus)
             try:
                 self.settle()

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import NotRunError
 from ..host import KvmVm
 from ..host.arena import WAIT_LIMIT_S, NoProgressError
-from ..host.parked import Reader, end, reader
+from ..host.parked import Reader, begun, end, reader
 from ..interface import Exit
 from .alone import GPA, HVA
 from .operations import OPERATIONS, Place, a_vm, pages
@@ -85,13 +85,7 @@ def _counted(parked: Readers, vm: KvmVm, operation: str) -> dict[str, int]:
 def _waits(parked: Readers, call: Callable[[], None]) -> int:
     """Make the call; return how often it slept until a reader was let go."""
     asleep = parked.park()
-    thread: list[int] = []
-
-    def calling() -> None:
-        thread.append(get_native_id())
-        call()
-
-    calls = asleep[0].threads.submit(calling)
+    calls, thread = begun(asleep[0].threads, call)
     found, number = 0, _sleep(calls, thread, 0)
     while number and found < WAITS_MAX:
         found += 1
@@ -107,20 +101,21 @@ def _waits(parked: Readers, call: Callable[[], None]) -> int:
     return found
 
 
-def _sleep(calls: Future[None], thread: list[int], before: int) -> int:
+def _sleep(calls: Future[None], thread: int, before: int) -> int:
     """Wait until the call sleeps in a grace period; return the number of that sleep.
 
     0 when the call has returned instead; after ``PATIENCE_S`` also the number ``before``.
     """
     begin = time.monotonic()
     while not calls.done():
-        number = _srcu_sleep(thread[0]) if thread else 0
+        # Also before the first look: a reader that comes before the grace period begins is in time.
+        time.sleep(_POLL_S)
+        number = _srcu_sleep(thread)
         waited_s = time.monotonic() - begin
         if number > before or (number and waited_s > PATIENCE_S):
             return number
         if waited_s > WAIT_LIMIT_S:
             raise NoProgressError(f"the ioctl neither waited nor returned in {WAIT_LIMIT_S:g} s")
-        time.sleep(_POLL_S)
     return 0
 
 

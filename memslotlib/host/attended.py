@@ -1,14 +1,12 @@
 """A vCPU that is attended as a VMM attends it: exits served, kept out of KVM_RUN for a while.
 
-What ``host.runner`` does not do: MMIO is served from memory that the caller names; a KVM_RUN that
-fails with EFAULT, because the process may not write what backs the slot, is made again until it
-may; and the vCPU can be paused between two calls of KVM_RUN. In Python, with either backend.
+It goes on after EFAULT (``host.steadfast``), which it meets when the process may not write what
+backs the slot; it can be paused (``host.pausing``); and MMIO is served from memory that the caller
+names. In Python, with either backend.
 """
 
 from __future__ import annotations
 
-import errno
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +14,17 @@ from contextlib import contextmanager
 from ..interface import Context
 from ..uapi import ExitReason
 from .access import GuestCpu
-from .arena import WAIT_LIMIT_S, NoProgressError, UnclaimedError
+from .arena import UnclaimedError
 from .fds import VcpuFd
-from .ioctls import MMIO, RUN_DETAIL, RUN_EXIT_REASON, RUN_IMMEDIATE_EXIT
-from .kick import kick
-from .runner import NAP_NS, ExitRecord, PythonRunner
+from .ioctls import MMIO, RUN_DETAIL, RUN_EXIT_REASON
+from .pausing import PythonPausable
+from .runner import ExitRecord
+from .steadfast import SteadfastRunner
 
 _DATA = RUN_DETAIL + 8
-_RETRY_S = 0.0005
 
 
-class Attended(PythonRunner):
+class Attended(PythonPausable, SteadfastRunner):
     """A vCPU thread that serves MMIO of [gpa, gpa + len(memory)) from ``memory``, if there is any.
 
     Without memory reads are answered with ones, and writes dropped.
@@ -37,61 +35,11 @@ class Attended(PythonRunner):
     ) -> None:
         super().__init__(cpu, regs, sregs)
         self._gpa, self._memory = gpa, memory
-        self._vcpu = cpu.vcpu
-        self._wanted_out = False
-        self._is_out, self._may_run = threading.Event(), threading.Event()
-        #: Calls of KVM_RUN that failed with EFAULT.
-        self.faults = 0
-
-    def pause(self) -> None:
-        """Keep the vCPU out of KVM_RUN; it is out when this returns.
-
-        Raises NoProgressError when it does not come out in time.
-        """
-        self._may_run.clear()
-        self._is_out.clear()
-        self._wanted_out = True
-        self._vcpu.kvm_run[RUN_IMMEDIATE_EXIT] = 1
-        deadline = time.monotonic() + WAIT_LIMIT_S
-        while not self._is_out.is_set():
-            self.check()
-            if time.monotonic() > deadline:
-                raise NoProgressError(f"the vCPU did not come out of KVM_RUN in {WAIT_LIMIT_S:g} s")
-            kick(self.thread_id)
-            self._is_out.wait(_RETRY_S)
-
-    def resume(self) -> None:
-        """Let it run again."""
-        self._vcpu.kvm_run[RUN_IMMEDIATE_EXIT] = 0
-        self._wanted_out = False
-        self._may_run.set()
 
     def check(self) -> None:
         """Raise UnclaimedError when the loop has ended by itself."""
         if self.ended:
             raise UnclaimedError(f"the vCPU stopped by itself: {self.ended}")
-
-    def _loop(self) -> None:
-        try:
-            while not self._stop:
-                if self._wanted_out:
-                    self._is_out.set()
-                    self._may_run.wait()
-                    continue
-                if not self._enter():
-                    return
-        except OSError as error:
-            self._ended = (0, error.errno or 0)
-
-    def _enter(self) -> bool:
-        """Call KVM_RUN once and answer what comes of it; False when there is no answer."""
-        failed = -self._vcpu.run()
-        self._entries += 1
-        if failed == errno.EFAULT:
-            self.faults += 1
-            time.sleep(NAP_NS / 1e9)
-            return True
-        return bool(failed) or self._answer(self._vcpu)
 
     def _answer(self, vcpu: VcpuFd) -> bool:
         run = vcpu.kvm_run
@@ -108,10 +56,6 @@ class Attended(PythonRunner):
                 return True
         return super()._answer(vcpu)
 
-    def _tell_to_stop(self) -> None:
-        super()._tell_to_stop()
-        self._may_run.set()
-
 
 @contextmanager
 def attended(
@@ -121,8 +65,9 @@ def attended(
     cpu.enter(context)
     cpu.vcpu.set_regs(regs)
     running = Attended(cpu, regs, cpu.sregs(context), gpa, memory)
-    running.start()
     try:
+        running.start()
+        running.go_on()
         yield running
     finally:
         running.stop()

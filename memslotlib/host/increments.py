@@ -6,10 +6,9 @@ What is missing in the end was lost. Stray exits are served from the memory, as 
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,6 +18,8 @@ from . import guest, loops
 from .arena import WAIT_LIMIT_S, NoProgressError
 from .attended import Attended, attended
 from .backend import Backend
+from .cpus import spread
+from .pausing import pause, resume
 from .vm import KvmVm
 
 SLOT, GPA, HVA = 1, 0x1000_0000, 0x2000_0000_0000
@@ -103,20 +104,28 @@ def count(how: How, increments: int, *, backend: Backend | None = None) -> Run:
         vm.set_user_memory_region(*_REGION)
         cpus = later.enter_context(_counting(vm, increments, locked=how is not How.UNLOCKED))
         update = _update(how, vm, [one for one, _ in cpus])
-        updates, deadline = 0, time.monotonic() + WAIT_LIMIT_S * VCPUS
-        while any(words[_MADE] < increments for _, words in cpus):
-            for one, _ in cpus:
-                one.check()
-            if time.monotonic() > deadline:
-                raise NoProgressError(f"not {increments} increments after {updates} updates")
-            time.sleep(UPDATE_S)
-            update()
-            updates += all(words[_MADE] < increments for _, words in cpus)
+        updates = _updated(cpus, increments, update)
         made = sum(int(words[_MADE]) for _, words in cpus)
         served = sum(one.exits for one, _ in cpus)
         lost = made - int(counter[0])
         needs_updates = how not in (How.NONE, How.UNLOCKED)
         return Run(made, lost, updates, served, time.monotonic_ns() - begin, needs_updates)
+
+
+def _updated(
+    cpus: Sequence[tuple[Attended, memoryview]], increments: int, update: Callable[[], None]
+) -> int:
+    """Update until all have counted; return how many updates were over before one had."""
+    updates, deadline = 0, time.monotonic() + WAIT_LIMIT_S * VCPUS
+    while any(words[_MADE] < increments for _, words in cpus):
+        for one, _ in cpus:
+            one.check()
+        if time.monotonic() > deadline:
+            raise NoProgressError(f"not {increments} increments after {updates} updates")
+        time.sleep(UPDATE_S)
+        update()
+        updates += all(words[_MADE] < increments for _, words in cpus)
+    return updates
 
 
 def _update(how: How, vm: KvmVm, cpus: list[Attended]) -> Callable[[], None]:
@@ -125,11 +134,9 @@ def _update(how: How, vm: KvmVm, cpus: list[Attended]) -> Callable[[], None]:
         vm.set_user_memory_region(*_REGION)
 
     def paused() -> None:
-        for one in cpus:
-            one.pause()
+        pause(cpus)
         recreate()
-        for one in cpus:
-            one.resume()
+        resume(cpus)
 
     updates: dict[How, Callable[[], None]] = {
         How.TODAY: recreate,
@@ -158,15 +165,7 @@ def _counting(
             regs = guest.regs(guest.LOOP, rbx=GPA, rsi=guest.SHARED + 64 * number)
             running = later.enter_context(attended(cpu, regs, Context.LONG64_CPL3, GPA, memory))
             made.append((running, words))
-        _spread([running.thread_id for running, _ in made])
+        spread([running.thread_id for running, _ in made])
         for _, words in made:
             words[_LIMIT] = increments
         yield made
-
-
-def _spread(threads: list[int]) -> None:
-    """Put each thread on a CPU of its own, as far as there are as many: on one they take turns."""
-    allowed = sorted(os.sched_getaffinity(0))
-    for number, thread in enumerate(threads):
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(thread, {allowed[number % len(allowed)]})

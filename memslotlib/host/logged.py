@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from .. import bitmaps
 from ..errors import KvmError
 from ..interface import Access, Context
 from ..uapi import PAGE_SIZE
@@ -144,8 +145,10 @@ def _trial(made: Arena, parked: Reader | None, number: int) -> LogTrial:
     made.settle()
     logs.append(_fetch(made))
     renew(made)
-    named = any(log is not None and _page(made, scenario.target) in bits(log) for log in logs)
-    all_sent = sent is not None and pages <= bits(sent)
+    named = any(
+        log is not None and _page(made, scenario.target) in bitmaps.named(log) for log in logs
+    )
+    all_sent = sent is not None and pages <= set(bitmaps.named(sent))
     return LogTrial(all_sent, before, inside, named, refused=logs.count(None))
 
 
@@ -202,12 +205,3 @@ def _fetch(made: Arena) -> bytes | None:
 def _page(made: Arena, at: int) -> int:
     """Return the index of a page in the slot at rest."""
     return (at - made.scenario.create[2]) // PAGE_SIZE
-
-
-def bits(log: bytes) -> set[int]:
-    """Return the pages that a log names.
-
-    >>> sorted(bits(bytes([0b101, 0x80])))
-    [0, 2, 15]
-    """
-    return {8 * i + bit for i, byte in enumerate(log) for bit in range(8) if byte >> bit & 1}

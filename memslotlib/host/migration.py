@@ -21,6 +21,7 @@ from .arena import WAIT_LIMIT_S, NoProgressError
 from .attended import Attended, attended
 from .backend import Backend
 from .cpus import apart
+from .pausing import pause, resume
 from .stores import Word
 from .vm import KvmVm
 
@@ -30,7 +31,7 @@ HVA = 0x2000_0000_0000
 PAUSE = 100_000
 #: How long the VMM waits between two rounds.
 ROUND_S = 0.002
-#: Rounds that a trial needs to say something.
+#: Rounds, with stores between them, that a trial needs to say something.
 ROUNDS_MIN = 3
 
 
@@ -51,15 +52,15 @@ class Window:
 class Trial:
     """One copy of the memory under stores.
 
-    Counts are of rounds, stores, pages. ``around`` stores were begun before the last round was
-    over, ``inside`` between the first call and the last of one; ``mmio`` met a hole, ``faults``
-    counts what a blocked memory sent back. ``lost`` pages differ in the end: ``lost_first`` of them
-    in the first half, and ``unexplained`` in no window. ``sent`` pages were copied, each time
-    counted.
+    Counts are of rounds, stores, pages. In ``busy`` rounds the guest had begun a store since the
+    last one; ``inside`` stores were begun between the first call and the last of a round; ``mmio``
+    met a hole, ``faults`` counts what a blocked memory sent back. ``lost`` pages differ in the end:
+    ``lost_first`` of them in the first half, and ``unexplained`` in no window. ``sent`` pages were
+    copied, each time counted.
     """
 
     rounds: int
-    around: int
+    busy: int
     inside: int
     mmio: int
     faults: int
@@ -71,8 +72,8 @@ class Trial:
 
     @property
     def overlapped(self) -> bool:
-        """Whether the guest stored around enough rounds for the trial to say something."""
-        return self.rounds >= ROUNDS_MIN and self.around > self.rounds
+        """Whether the guest stored between enough rounds for the trial to say something."""
+        return self.busy >= ROUNDS_MIN
 
     @property
     def row(self) -> dict[str, int]:
@@ -117,7 +118,7 @@ class Stage:
         self.copier, self.running, self.words, self.switch = copier, running, words, switch
         self.windows: list[Window] = []
         self._fetched: dict[tuple[int, int], int] = {}
-        self._rounds = self._around = self._inside = 0
+        self._rounds = self._busy = self._inside = self._last = 0
         self._deadline = time.monotonic() + WAIT_LIMIT_S
 
     @property
@@ -140,8 +141,9 @@ class Stage:
             self._attend(moment)
             last = self.begun
         self._rounds += 1
+        self._busy += first > self._last
         self._inside += last - first
-        self._around = self.begun
+        self._last = last
 
     def tally(self, duration_ns: int) -> Trial:
         """Look for every store that is not in the copy."""
@@ -154,10 +156,10 @@ class Stage:
         }
         return Trial(
             rounds=self._rounds,
-            around=self._around,
+            busy=self._busy,
             inside=self._inside,
             mmio=self.running.exits,
-            faults=self.running.faults,
+            faults=len(self.running.failures),
             sent=self.copier.sent,
             lost=len(lost),
             lost_first=sum(page < first for page in lost),
@@ -173,9 +175,9 @@ class Stage:
             case Event.DELETED:
                 self._delete(moment)
             case Event.PAUSE:
-                self.running.pause()
+                pause([self.running])
             case Event.RESUME:
-                self.running.resume()
+                resume([self.running])
             case Event.BLOCK:
                 self.switch.off()
             case Event.UNBLOCK:

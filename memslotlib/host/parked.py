@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from threading import get_native_id
 from typing import Any, TypeVar
 
@@ -58,15 +59,7 @@ class Reader:
 
     def start(self, made: Arena, call: Callable[[], _T]) -> tuple[Future[_T], bool]:
         """Make a call in a thread; tell whether it fell asleep in the kernel, not returned."""
-        thread_ids: list[int] = []
-
-        def calling() -> _T:
-            thread_ids.append(get_native_id())
-            return call()
-
-        started = self.threads.submit(calling)
-        made.wait(lambda: started.done() or (bool(thread_ids) and sleeps(thread_ids[0])))
-        return started, not started.done()
+        return watched(made, self.threads, call)
 
 
 @contextmanager
@@ -88,14 +81,44 @@ def reader(vm: KvmVm, pages: int) -> Iterator[Reader]:
             unserved.close()
 
 
+def begun(threads: ThreadPoolExecutor, call: Callable[[], _T]) -> tuple[Future[_T], int]:
+    """Begin a call in one of the threads, which is free; return that thread's native id as well."""
+    thread_ids: SimpleQueue[int] = SimpleQueue()
+
+    def calling() -> _T:
+        thread_ids.put(get_native_id())
+        return call()
+
+    return threads.submit(calling), thread_ids.get(timeout=WAIT_LIMIT_S)
+
+
+def watched(
+    made: Arena, threads: ThreadPoolExecutor, call: Callable[[], _T], after_s: float = 0.0
+) -> tuple[Future[_T], bool]:
+    """Begin a call; tell whether it sleeps in the kernel after ``after_s``, not returned."""
+    called, thread_id = begun(threads, call)
+    begin = time.monotonic()
+
+    def is_asleep() -> bool:
+        return time.monotonic() > begin + after_s and sleeps(thread_id)
+
+    made.wait(lambda: called.done() or is_asleep())
+    return called, not called.done()
+
+
 def sleeps(thread_id: int) -> bool:
     """Whether a thread sleeps uninterruptibly, as in an SRCU wait; and not just for a moment."""
-    stat = Path(f"/proc/self/task/{thread_id}/stat")
     for _ in range(3):
-        if stat.read_text().rpartition(")")[2].split()[0] != "D":
+        if state(thread_id) != "D":
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def state(thread_id: int) -> str:
+    """Return the state of a thread as the kernel tells it: R runs, S and D sleep."""
+    stat = Path(f"/proc/self/task/{thread_id}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0]
 
 
 def end(future: Future[Any], what: str) -> None:

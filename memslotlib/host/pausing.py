@@ -7,16 +7,15 @@ what is measured here; a VMM's own may cost less.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from ..errors import MemslotError
 from ..interface import Context
 from .access import GuestCpu
+from .arena import NoProgressError, UnclaimedError
 from .backend import NativeBackend
 from .ioctls import RUN_IMMEDIATE_EXIT
 from .kick import kick
@@ -57,10 +56,13 @@ class Pausable(Runner):
     def await_out(self) -> None:
         """Wait until the vCPU is out of KVM_RUN.
 
-        Raises MemslotError when it does not come within ``runner.STOP_LIMIT_S``, or has ended.
+        Raises ``arena.NoProgressError`` when it does not come within ``runner.STOP_LIMIT_S``,
+        ``arena.UnclaimedError`` when it has ended by itself.
         """
         if not self._is_out.acquire(timeout=STOP_LIMIT_S):
-            raise MemslotError(f"the vCPU did not pause in {STOP_LIMIT_S:g} s: {self.ended}")
+            error = UnclaimedError if self.ended else NoProgressError
+            why = self.ended or "it runs on"
+            raise error(f"the vCPU did not pause in {STOP_LIMIT_S:g} s: {why}")
         self.is_paused = True
 
     def go_on(self) -> None:
@@ -119,26 +121,6 @@ def paused_guests(
             one.start()
             running.append(one)
         yield running
-
-
-@contextmanager
-def by_itself(others: Sequence[Pausable]) -> Iterator[int]:
-    """Keep this thread on one CPU and vCPUs off it; yield how many CPUs the vCPUs have.
-
-    On a machine of one CPU nothing is kept apart, and they have none of their own.
-    """
-    allowed = os.sched_getaffinity(0)
-    mine = {min(allowed)}
-    if allowed == mine:
-        yield 0
-        return
-    for one in others:
-        os.sched_setaffinity(one.thread_id, allowed - mine)
-    os.sched_setaffinity(0, mine)
-    try:
-        yield len(allowed - mine)
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def pause(running: Sequence[Pausable]) -> None:

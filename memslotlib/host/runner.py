@@ -208,15 +208,20 @@ class PythonRunner(Runner):
         vcpu = self._cpu.vcpu
         try:
             while not self._stop:
+                # Older kernels leave the last reason in place when KVM_RUN fails.
+                vcpu.kvm_run[RUN_EXIT_REASON] = 0
                 failed = -vcpu.run()
                 self._entries += 1
-                if failed == errno.EFAULT:
-                    self._ended = (0, failed)
-                    return
-                if not failed and not self._answer(vcpu):
+                if not (self._failed(failed) if failed else self._answer(vcpu)):
                     return
         except OSError as error:
             self._ended = (0, error.errno or 0)
+
+    def _failed(self, number: int) -> bool:
+        """Whether to go on after KVM_RUN has failed with EINTR, EAGAIN or EFAULT."""
+        if number == errno.EFAULT:
+            self._ended = (0, number)
+        return number != errno.EFAULT
 
     def _answer(self, vcpu: VcpuFd) -> bool:
         run = vcpu.kvm_run

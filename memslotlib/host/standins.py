@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import MemslotError, NotRunError
-from ..uapi import Cap
+from ..uapi import Cap, Quirk
 from .backend import Region
 from .traps import MinorTrap, Trap, WriteTrap
 from .vm import KvmVm
 
-#: Of KVM_CAP_DISABLE_QUIRKS2, since Linux 6.12: a deleted slot takes only its own mappings along.
-QUIRK_SLOT_ZAP_ALL = 1 << 7
 #: How far a slot that is moved away goes: nothing else is there.
 AWAY_BYTES = 0x1000_0000
 
@@ -111,9 +109,7 @@ class _Recreated(Standin):
 
 class _RecreatedAlone(_Recreated):
     def __init__(self, vm: KvmVm, place: Place) -> None:
-        if not vm.check_extension(Cap.DISABLE_QUIRKS2) & QUIRK_SLOT_ZAP_ALL:
-            raise NotRunError("KVM_CAP_DISABLE_QUIRKS2: KVM_X86_QUIRK_SLOT_ZAP_ALL is not in it")
-        vm.enable_cap(Cap.DISABLE_QUIRKS2, QUIRK_SLOT_ZAP_ALL)
+        zap_own(vm)
         super().__init__(vm, place)
 
 
@@ -205,3 +201,10 @@ def standin(how: How, vm: KvmVm, place: Place) -> Standin:
     Raises NotRunError when the host lacks what it needs.
     """
     return _KINDS[how](vm, place)
+
+
+def zap_own(vm: KvmVm) -> None:
+    """Let a slot that goes take only its own translations along; NotRunError where KVM cannot."""
+    if not vm.check_extension(Cap.DISABLE_QUIRKS2) & Quirk.SLOT_ZAP_ALL:
+        raise NotRunError("KVM_CAP_DISABLE_QUIRKS2: lacks KVM_X86_QUIRK_SLOT_ZAP_ALL")
+    vm.enable_cap(Cap.DISABLE_QUIRKS2, Quirk.SLOT_ZAP_ALL)

@@ -40,29 +40,16 @@ class SteadfastRunner(PythonRunner):
         super().__init__(cpu, regs, sregs)
         self.failures: list[Failure] = []
 
-    def _loop(self) -> None:
-        vcpu = self._cpu.vcpu
-        run = vcpu.kvm_run
-        try:
-            while not self._stop:
-                # Older kernels leave the last reason in place when KVM_RUN fails.
-                run[RUN_EXIT_REASON] = 0
-                failed = -vcpu.run()
-                self._entries += 1
-                if failed == errno.EFAULT:
-                    self._fail(run[RUN_EXIT_REASON])
-                elif not failed and not self._answer(vcpu):
-                    return
-        except OSError as error:
-            self._ended = (0, error.errno or 0)
-
-    def _fail(self, reason: int) -> None:
-        gpa = None
-        if reason == ExitReason.MEMORY_FAULT:
-            _, gpa, _ = _MEMORY_FAULT.unpack_from(self._cpu.vcpu.kvm_run, RUN_DETAIL)
-        self.failures.append(Failure(reason, gpa))
-        # A vCPU that fails over and over would keep the others off their locks.
-        time.sleep(NAP_NS / 1e9)
+    def _failed(self, number: int) -> bool:
+        if number == errno.EFAULT:
+            run, gpa = self._cpu.vcpu.kvm_run, None
+            reason = run[RUN_EXIT_REASON]
+            if reason == ExitReason.MEMORY_FAULT:
+                _, gpa, _ = _MEMORY_FAULT.unpack_from(run, RUN_DETAIL)
+            self.failures.append(Failure(reason, gpa))
+            # A vCPU that fails over and over would keep the others off their locks.
+            time.sleep(NAP_NS / 1e9)
+        return True
 
 
 @contextmanager

@@ -17,14 +17,12 @@ import ctypes
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import get_native_id
-from typing import TypeVar
 
+from .. import bitmaps
 from ..errors import KvmError
 from ..interface import Access, Context
 from ..uapi import PAGE_SIZE, MemFlag
@@ -34,9 +32,8 @@ from .backend import Backend, Region
 from .cpus import apart
 from .held import go_on
 from .kick import kick
-from .logged import bits
 from .loops import Word
-from .parked import end, sleeps
+from .parked import end, state, watched
 from .standins import How, Place, Standin, standin
 from .steadfast import SteadfastRunner, running
 from .vm import KvmVm
@@ -54,8 +51,6 @@ _SPARE: Region = (guest.SLOT - 1, 0, 0x3000_0000, PAGE_SIZE, 0x2300_0000_0000)
 _SIZE_BYTES = 4
 #: Where in a page the other memory differs from the slot's own: beyond what is accessed.
 _MARK_AT, _MARK = 64, b"other"
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +90,9 @@ class Stores:
     ``changed``: meanwhile the slot showed other bytes in the page that nobody stores to.
 
     ``sent``: the log worked before. ``shut``: it could not be fetched while the stand-in was off.
-    Logs fetched since the switch name the page stored to before it (``first``), the page stored to
-    after it (``then``; it had to be named by the last one), the page that nobody stores to
-    (``idle``).
+    Logs fetched since the switch name the page stored to before it (``first``), the page that
+    nobody stores to (``idle``). ``then``: the page stored to after it is named by a log that began
+    when the guest had gone on.
     """
 
     leaked: bool
@@ -214,8 +209,8 @@ class Stage:
         accesses = made.heartbeat - heartbeat
         leaked, elsewhere = (any(self._word(memory)) for memory in (self.own, self.other))
         changed = self.standin.exchanges and self._shows_other()
-        fetching, shut = self._start(self._fetch)
-        changing, held_up = self._start(self._change_spare)
+        fetching, shut = watched(made, self.threads, self._fetch, HELD_UP_S)
+        changing, held_up = watched(made, self.threads, self._change_spare, HELD_UP_S)
         held_on = held_up and not self._kicked_free(changing)
         self.standin.on()
         for started, what in ((fetching, "the log"), (changing, "the change of another slot")):
@@ -225,8 +220,12 @@ class Stage:
         met = self._met(accesses, failed, asleep=asleep, told=told)
         if not self.stores:
             return Round(met, held_up, held_on, resumed, None)
-        during, last = fetching.result(), self._fetch() or set()
-        named = (during or set()) | last
+        during = fetching.result()
+        named = (during or set()) | (self._fetch() or set())
+        if resumed:
+            # So that a store begins after that log was fetched: after the switch, in any case.
+            made.wait_for_progress()
+        last = self._fetch() or set()
         stores = Stores(
             leaked=leaked,
             kept=leaked or elsewhere,
@@ -234,9 +233,9 @@ class Stage:
             changed=changed,
             sent=sent,
             shut=shut or during is None,
-            first=self._page(made.scenario.target) in named,
+            first=self._page(made.scenario.target) in named | last,
             then=self._page(made.scenario.untouched) in last,
-            idle=0 in named,
+            idle=0 in named | last,
         )
         return Round(met, held_up, held_on, resumed, stores)
 
@@ -279,7 +278,7 @@ class Stage:
         if not made.wait(enough):
             raise NoProgressError(f"the guest met nothing in {WAIT_LIMIT_S:g} s")
         entries = runner.entries
-        asleep = _state(runner.thread_id) in "SD" and made.heartbeat <= heartbeat + 1
+        asleep = state(runner.thread_id) in "SD" and made.heartbeat <= heartbeat + 1
         return asleep and quiet() and runner.entries == entries, told
 
     def _met(self, accesses: int, failed: int, *, asleep: bool, told: bool) -> Met:
@@ -297,7 +296,7 @@ class Stage:
     def _fetch(self) -> set[int] | None:
         """Return the pages of the slot's log, which begins anew; None when there is no such log."""
         try:
-            return bits(self.made.vm.get_dirty_log(self.place.region[0]))
+            return set(bitmaps.named(self.made.vm.get_dirty_log(self.place.region[0])))
         except KvmError as error:
             if error.errno == errno.ENOENT:
                 return None
@@ -307,24 +306,6 @@ class Stage:
         self.spare_flags ^= MemFlag.LOG_DIRTY_PAGES
         slot, _, *rest = _SPARE
         self.made.vm.set_user_memory_region(slot, self.spare_flags, *rest)
-
-    def _start(self, call: Callable[[], _T]) -> tuple[Future[_T], bool]:
-        """Make a call in a thread; tell whether it fell asleep in the kernel for ``HELD_UP_S``."""
-        thread_ids: list[int] = []
-
-        def calling() -> _T:
-            thread_ids.append(get_native_id())
-            return call()
-
-        begin = time.monotonic()
-        started = self.threads.submit(calling)
-
-        def is_held_up() -> bool:
-            late = time.monotonic() > begin + HELD_UP_S
-            return late and bool(thread_ids) and sleeps(thread_ids[0])
-
-        self.made.wait(lambda: started.done() or is_held_up())
-        return started, not started.done()
 
     def _kicked_free(self, waiting: Future[None]) -> bool:
         """Signal the vCPU's thread; whether a call that waits for it returns."""
@@ -339,12 +320,6 @@ class Stage:
     def _word(self, memory: memoryview) -> memoryview:
         """Return what the guest accesses, in one of the memories."""
         return memory[self._page(self.made.scenario.untouched) * PAGE_SIZE :][:_SIZE_BYTES]
-
-
-def _state(thread_id: int) -> str:
-    """Return the state of a thread as the kernel tells it: R runs, S and D sleep."""
-    stat = Path(f"/proc/self/task/{thread_id}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from figures.records import Shown, shown
 from memslotlib import litmus_logs
 from memslotlib.claims import load
 from memslotlib.experiments import COPIED_PAGES, experiments, recalled
-from memslotlib.litmus_logs import SEQUENCES, Tracking
+from memslotlib.litmus_logs import AFTERWARDS, SEQUENCES, WRITTEN, Tracking
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import Word
 
@@ -83,7 +83,7 @@ def test_lengths_are_what_the_kernel_wrote_and_a_wrong_one_builds_no_page():
     assert [70, 130, 16, 24, 8, "EINVAL"] in rows
 
     with pytest.raises(AssertionError):
-        q6.lengths(changed(q6_host.LOGS, written=[[70, 130, 16, 16, 22]]))
+        q6.lengths(changed(q6_host.LOGS, written=[["grow", 70, 130, 16, 22]]))
 
 
 def test_every_claim_is_found_as_expected_and_another_word_is_told():
@@ -101,10 +101,32 @@ def test_every_claim_is_found_as_expected_and_another_word_is_told():
 def test_a_host_s_word_counts_its_own_runs():
     claim = CLAIMS["Q6.8"]
     grown = q6.hosted(claim, claim.expected("grow"), RECORDS)
-    assert grown.text == "SEEN 3 of 3"
-    assert q6.hosted(claim, claim.expected("exchange"), RECORDS).text == "NOT SEEN in 3"
+    assert grown.text == "SEEN 6 of 6"
+    exchanged = q6.hosted(claim, claim.expected("exchange"), RECORDS)
+    # Two slots; each fetch is a trial, and nobody writes meanwhile.
+    assert (exchanged.text, exchanged.opportunities) == ("NOT SEEN in 12", 12)
     in_place = q6.hosted(claim, claim.expected("grow-in-place"), RECORDS)
     assert in_place.word is Word.DOES_NOT_APPLY
+
+
+def test_a_log_too_long_after_one_sequence_is_no_other_s():
+    claim = CLAIMS["Q6.8"]
+    wrong = [["move", 130, 130, 32, 0], ["none", 130, 130, 24, 0]]
+    records = changed(q6_host.LOGS, written=wrong)
+
+    found = [q6.hosted(claim, claim.expected(api), records).text for api in ("move", "none")]
+    assert found == ["SEEN 1 of 1", "NOT SEEN in 1"]
+
+
+def test_opportunities_are_the_writes_that_landed():
+    claim = CLAIMS["Q6.3"]
+    none, truncate = (
+        q6.hosted(claim, claim.expected(api), RECORDS) for api in ("none", "truncate")
+    )
+
+    assert none.opportunities == none.trials * (len(WRITTEN) + len(AFTERWARDS))
+    # Beyond page 70 what comes afterwards meets no slot.
+    assert truncate.opportunities == truncate.trials * (len(WRITTEN) + 2)
 
 
 def test_copies_tell_loss_beside_precision():

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from memslotlib.host import KvmVm, guest, stores
-from memslotlib.host.arena import NoProgressError, UnclaimedError
-from memslotlib.host.attended import Attended, attended
+from memslotlib.host import KvmVm, guest, pausing, stores
+from memslotlib.host.arena import UnclaimedError
+from memslotlib.host.attended import attended
+from memslotlib.host.pausing import pause, resume
 from memslotlib.host.stores import Word
 from memslotlib.interface import Context
 
@@ -44,14 +45,14 @@ def test_a_paused_guest_does_nothing_and_goes_on_where_it_was(storing):
     words[Word.LIMIT] = 1 << 40
     for _ in range(3):
         ran(words)
-        running.pause()
+        pause([running])
         stood = words[Word.BEGUN]
         # Without a slot, which it would meet at once if it ran.
         vm.set_user_memory_region(1, 0, 0, 0, 0)
         time.sleep(0.01)
         vm.set_user_memory_region(*REGION)
         assert words[Word.BEGUN] == stood
-        running.resume()
+        resume([running])
         ran(words)
     running.stop()
 
@@ -64,7 +65,7 @@ def test_a_guest_that_is_paused_can_be_stopped(storing):
     _, running, words, _ = storing
     words[Word.LIMIT] = 1 << 40
     ran(words)
-    running.pause()
+    pause([running])
 
     running.stop()
 
@@ -102,7 +103,7 @@ def test_memory_that_may_not_be_written_stops_the_guest_until_it_may(storing):
     words[Word.LIMIT] = 1 << 40
     ran(words)
     assert libc.mprotect(HVA, SIZE, 1) == 0
-    until(lambda: running.faults > 0)
+    until(lambda: running.failures)
     stood, content = words[Word.ENDED], memory.tolist()
     time.sleep(0.01)
 
@@ -112,27 +113,9 @@ def test_memory_that_may_not_be_written_stops_the_guest_until_it_may(storing):
     ran(words)
 
 
-class Deaf(Attended):
-    """A vCPU thread that never looks whether it should come out."""
-
-    def _loop(self):
-        while not self._stop:
-            time.sleep(0.001)
-
-
 @pytest.mark.needs_kvm
-def test_a_vcpu_that_does_not_come_out_is_told(vm, monkeypatch):
-    monkeypatch.setattr("memslotlib.host.attended.WAIT_LIMIT_S", 0.05)
-    cpu = vm.guest()
-    running = Deaf(cpu, guest.regs(guest.LOOP), cpu.sregs(CPL3), 0, None)
-    running.start()
-    with pytest.raises(NoProgressError, match=r"did not come out of KVM_RUN in 0.05 s"):
-        running.pause()
-    running.stop()
-
-
-@pytest.mark.needs_kvm
-def test_an_exit_without_an_answer_ends_the_loop_and_is_told(backend):
+def test_an_exit_without_an_answer_ends_the_loop_and_is_told(backend, monkeypatch):
+    monkeypatch.setattr(pausing, "STOP_LIMIT_S", 0.05)
     with KvmVm(backend=backend) as vm:
         cpu = vm.guest()
         at = guest.LOOP - guest.BASE
@@ -142,4 +125,4 @@ def test_an_exit_without_an_answer_ends_the_loop_and_is_told(backend):
             with pytest.raises(UnclaimedError, match="exit reason 2"):
                 running.check()
             with pytest.raises(UnclaimedError):
-                running.pause()
+                pause([running])

@@ -2,7 +2,7 @@ import os
 import threading
 
 from memslotlib.host import cpus
-from memslotlib.host.cpus import apart
+from memslotlib.host.cpus import apart, by_itself, spread
 
 
 def in_company(inside):
@@ -47,3 +47,39 @@ def test_a_thread_that_has_ended_is_no_error():
 
     with apart(thread.native_id):
         pass
+
+
+def test_others_are_kept_off_the_cpu_of_this_thread():
+    allowed = os.sched_getaffinity(0)
+
+    def inside(other):
+        with by_itself([other]) as left:
+            return left, os.sched_getaffinity(0), os.sched_getaffinity(other)
+
+    left, mine, others = in_company(inside)
+
+    assert os.sched_getaffinity(0) == allowed
+    if len(allowed) == 1:
+        assert left == 0
+    else:
+        assert len(mine) == 1
+        assert others == allowed - mine
+        assert left == len(allowed) - 1
+
+
+def test_threads_are_spread_over_the_cpus_there_are_and_begin_again_at_the_first(monkeypatch):
+    put = {}
+    monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda thread: {5, 3})
+    monkeypatch.setattr(cpus.os, "sched_setaffinity", put.__setitem__)
+
+    spread([11, 12, 13])
+
+    assert put == {11: {3}, 12: {5}, 13: {3}}
+
+
+def test_a_thread_that_has_ended_is_not_spread():
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+
+    spread([thread.native_id])

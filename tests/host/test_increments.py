@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,19 @@ def test_a_run_says_something_when_there_were_enough_updates_or_none_are_needed(
         "served",
         "duration_ns",
     }
+
+
+def test_an_update_after_one_vcpu_has_finished_does_not_count():
+    first, second = [0], [0]
+    counting = SimpleNamespace(check=lambda: None)
+
+    def update():
+        # The first is done with its third update, the second with its fifth.
+        first[0], second[0] = first[0] + 3, second[0] + 2
+
+    made = increments._updated([(counting, first), (counting, second)], 9, update)
+
+    assert (made, first[0], second[0]) == (2, 15, 10)
 
 
 @pytest.mark.needs_kvm

@@ -9,7 +9,7 @@ from memslotlib.host import held as holding
 from memslotlib.host import logged as logging
 from memslotlib.host.arena import NoProgressError, Scenario
 from memslotlib.host.held import Met
-from memslotlib.host.logged import Inside, LogResult, LogTrial, Store, bits, logged
+from memslotlib.host.logged import Inside, LogResult, LogTrial, Store, logged
 from memslotlib.interface import Access, Context
 
 from .conftest import GPA, HVA
@@ -71,11 +71,6 @@ def test_an_update_counts_when_the_log_worked_a_store_landed_and_it_was_held(cha
     result = LogResult(CPL3, (dataclasses.replace(TRIAL, **change),), 0.1, "cffi")
 
     assert bool(result.trials) is counts
-
-
-def test_a_log_names_pages_by_its_bits():
-    assert bits(bytes(8)) == set()
-    assert bits(bytes([2, 1] + [0] * 5 + [0x80])) == {1, 8, 63}
 
 
 @pytest.mark.needs_kvm

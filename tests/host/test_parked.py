@@ -1,11 +1,12 @@
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from memslotlib.host import parked as parking
 from memslotlib.host.arena import NoProgressError, arena
-from memslotlib.host.parked import end, reader, sleeps
+from memslotlib.host.parked import begun, end, reader, sleeps
 from memslotlib.interface import Context
 
 from .conftest import a_scenario
@@ -27,6 +28,13 @@ def test_a_thread_that_runs_or_waits_for_a_lock_does_not_sleep_in_the_kernel():
     finally:
         wait.set()
         waiting.join()
+
+
+def test_a_call_is_begun_in_the_thread_that_is_told():
+    with ThreadPoolExecutor(2) as threads:
+        called, thread_id = begun(threads, threading.get_native_id)
+
+        assert called.result() == thread_id != threading.get_native_id()
 
 
 @pytest.mark.needs_kvm

@@ -1,12 +1,11 @@
-import os
 import threading
 import time
 
 import pytest
 
-from memslotlib.errors import MemslotError
 from memslotlib.host import guest, pausing
-from memslotlib.host.pausing import by_itself, pause, paused_guests, resume
+from memslotlib.host.arena import NoProgressError, UnclaimedError
+from memslotlib.host.pausing import PythonPausable, pause, paused_guests, resume
 from memslotlib.host.striding import Count, program, regs
 from memslotlib.interface import Context, Exit
 
@@ -121,24 +120,21 @@ def test_a_vcpu_that_has_ended_is_not_waited_for_for_ever(vm, monkeypatch):
     with paused_guests([(cpu, guest.regs(guest.LOOP))], CPL3) as running:
         resume(running)
         running[0]._thread.join(5)
-        with pytest.raises(MemslotError, match="did not pause in 0.1 s: exit reason 2"):
+        with pytest.raises(UnclaimedError, match="did not pause in 0.1 s: exit reason 2"):
             pause(running)
 
 
-def test_vcpus_are_kept_off_the_cpu_of_who_updates(vm):
-    allowed = os.sched_getaffinity(0)
-    made, words = programs(vm, 2)
-    with paused_guests(made, CPL3) as running:
-        with by_itself(running) as left:
-            mine = os.sched_getaffinity(0)
-            theirs = [os.sched_getaffinity(one.thread_id) for one in running]
-        assert os.sched_getaffinity(0) == allowed
-    for one in words:
-        one.release()
+class Deaf(PythonPausable):
+    """A vCPU thread that never says that it is out."""
 
-    if len(allowed) == 1:
-        assert left == 0
-    else:
-        assert len(mine) == 1
-        assert theirs == [allowed - mine] * 2
-        assert left == len(allowed) - 1
+    def _loop(self):
+        self._may_go.acquire()
+
+
+def test_a_vcpu_that_does_not_come_out_is_told(vm, monkeypatch):
+    monkeypatch.setattr(pausing, "STOP_LIMIT_S", 0.05)
+    cpu = vm.guest()
+    running = Deaf(cpu, guest.regs(guest.LOOP), cpu.sregs(CPL3))
+    with pytest.raises(NoProgressError, match=r"did not pause in 0.05 s: it runs on"):
+        running.start()
+    running.stop()

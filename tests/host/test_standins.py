@@ -6,9 +6,9 @@ import pytest
 from memslotlib.errors import KvmError, MemslotError, NotRunError
 from memslotlib.host import KvmVm, standins
 from memslotlib.host.memory import HostMemory
-from memslotlib.host.standins import AWAY_BYTES, QUIRK_SLOT_ZAP_ALL, How, Place, standin
+from memslotlib.host.standins import AWAY_BYTES, How, Place, standin
 from memslotlib.host.uffd import Userfault
-from memslotlib.uapi import Cap
+from memslotlib.uapi import Cap, Quirk
 
 from .conftest import GPA, HVA, SLOT
 
@@ -20,7 +20,7 @@ SIZE_BYTES = PLACE.size_bytes
 class FakeVm:
     """A VM that notes what is asked of it; its memory is real."""
 
-    def __init__(self, quirks=QUIRK_SLOT_ZAP_ALL):
+    def __init__(self, quirks=Quirk.SLOT_ZAP_ALL):
         self.asked, self.quirks = [], quirks
         self.memory = HostMemory()
         for hva, content in ((HVA, b"own"), (OTHER, b"oth")):
@@ -86,7 +86,7 @@ def test_the_quirk_is_switched_off_before_the_slot_is_deleted(vm):
     one = standin(How.QUIRK_OFF, vm, PLACE)
     one.off()
 
-    assert vm.asked == [(Cap.DISABLE_QUIRKS2, QUIRK_SLOT_ZAP_ALL), (1, 0, 0, 0, 0)]
+    assert vm.asked == [(Cap.DISABLE_QUIRKS2, Quirk.SLOT_ZAP_ALL), (1, 0, 0, 0, 0)]
 
 
 def test_a_kernel_without_the_quirk_is_not_run():

@@ -7,6 +7,7 @@ from memslotlib.errors import KvmError
 from memslotlib.host import guest, loops
 from memslotlib.host.ioctls import RUN_DETAIL, RUN_EXIT_REASON
 from memslotlib.host.loops import Word
+from memslotlib.host.runner import PythonRunner
 from memslotlib.host.standins import Place, _Protected
 from memslotlib.host.steadfast import _MEMORY_FAULT, Failure, SteadfastRunner, running
 from memslotlib.interface import Access, Context
@@ -26,7 +27,8 @@ class FakeVcpu:
 
     def run(self):
         result, reason, gpa = self.answers.pop(0)
-        self.kvm_run[RUN_EXIT_REASON] = reason
+        if reason is not None:
+            self.kvm_run[RUN_EXIT_REASON] = reason
         _MEMORY_FAULT.pack_into(self.kvm_run, RUN_DETAIL, 0, gpa, 4096)
         if isinstance(result, Exception):
             raise result
@@ -58,6 +60,19 @@ def test_a_failure_is_noted_with_what_kvm_told_and_the_guest_runs_on():
     assert runner.failures == [Failure(0, None), Failure(ExitReason.MEMORY_FAULT, 0x7000)]
     assert runner.entries == 4
     assert "exit reason 5" in runner.ended
+
+
+def test_the_reason_of_an_earlier_exit_is_not_a_failure_s():
+    runner = ran((0, ExitReason.INTR, 0), (-errno.EFAULT, None, 0), (0, ExitReason.HLT, 0))
+
+    assert runner.failures == [Failure(0, None)]
+
+
+def test_who_is_not_steadfast_takes_it_for_the_end():
+    runner = PythonRunner(FakeCpu((-errno.EFAULT, 0, 0)), bytearray(), bytearray())
+    runner._loop()
+
+    assert (runner.entries, runner.ended) == (1, "KVM_RUN: EFAULT")
 
 
 def test_another_errno_ends_the_run():

@@ -8,15 +8,18 @@ from made_rounds import WELL
 
 from memslotlib import litmus
 from memslotlib.errors import NotRunError
-from memslotlib.host import arena
+from memslotlib.host import arena, guest, loops
 from memslotlib.host import switched as switching
 from memslotlib.host.arena import NoProgressError
 from memslotlib.host.describe import describe
+from memslotlib.host.loops import Word
 from memslotlib.host.standins import AWAY_BYTES, How, Standin, _Nothing
 from memslotlib.host.switched import Met, Round, switched
 from memslotlib.interface import Access, Context
 from memslotlib.litmus_standins import OTHER_HVA, scenario
 from memslotlib.uapi import PAGE_SIZE
+
+from .test_runner import until
 
 CPL3, LONG64 = Context.LONG64_CPL3, Context.LONG64
 contexts = pytest.mark.parametrize("context", [CPL3, LONG64], ids=lambda context: context.value)
@@ -168,6 +171,28 @@ class _Stuck(Standin):
 
     def on(self):
         pass
+
+
+class _Diverting(_Nothing):
+    """A switch after which the guest stores to its first page, and not to the one of before."""
+
+    def on(self):
+        at = guest.SHARED - guest.BASE
+        words = self._vm.guest().memory[at:][: 8 * loops.WORDS].cast("Q")
+        # A log that is fetched now names the page of before.
+        began = words[Word.HEARTBEAT]
+        until(lambda: words[Word.HEARTBEAT] > began + 1)
+        words[Word.AT] = litmus.GPA
+        until(lambda: words[Word.BEGUN] == litmus.GPA)
+
+
+@pytest.mark.needs_kvm
+def test_a_page_that_only_stores_before_the_guest_went_on_have_named_is_not_named_then(monkeypatch):
+    monkeypatch.setattr(switching, "standin", lambda how, vm, place: _Diverting(vm, place))
+
+    for one in run(How.NOTHING).trials:
+        assert one.stores.first
+        assert not one.stores.then
 
 
 @pytest.mark.needs_kvm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memslotlib import claims
@@ -55,6 +55,30 @@ def table(question: str, records: Mapping[str, Recorded] | None = None) -> Table
     for api in APIS.values():
         rows.append((api.title, *(_cell(one.of(api.key), one.is_stale) for one in found.values())))
     return Table(("API", *found), rows)
+
+
+def by_claim(question: str, records: Mapping[str, Recorded] | None = None) -> Table | Said:
+    """Return a row for each claim of the question, with the APIs to which each word goes."""
+    found = recorded(question) if records is None else records
+    if not found:
+        return Said(UNRECORDED)
+    words = (Word.HOLDS, Word.VIOLATED, Word.DOES_NOT_APPLY)
+    known = claims.load(CLAIMS)
+    rows: list[tuple[object, ...]] = []
+    for identity, one in found.items():
+        stale = " (stale)" if one.is_stale else ""
+        told = (", ".join(_apis(one, word)) for word in words)
+        rows.append((identity, f"{known[identity].title}{stale}", *told))
+    return Table(("Claim", "What it says", *(word.value for word in words)), rows)
+
+
+def _apis(one: Recorded, word: Word) -> Iterator[str]:
+    """Yield the APIs that a claim has this word for, with the policies if it is not for all."""
+    for key in APIS:
+        found = [cell for cell in one.of(key) if cell.word == word.value]
+        where = ", ".join(cell.where for cell in found)
+        if found:
+            yield key if len(found) == len(one.of(key)) else f"{key} on {where}"
 
 
 def details(question: str, records: Mapping[str, Recorded] | None = None) -> Table | Said:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from figures import q4, q5, verdicts
+from memslotlib import claims
 from memslotlib.evidence import Record
 from memslotlib.provenance import Provenance
 from memslotlib.recheck import Checked
@@ -158,6 +159,21 @@ def test_each_bug_of_the_past_is_found_before_its_fix_and_not_after():
         assert breaks
         assert before.text.startswith("VIOLATED in ")
         assert after.text == "HOLDS"
+
+
+def test_a_claim_names_the_apis_of_each_word_and_where_if_not_everywhere(found):
+    one = found["Q4.1"]
+    also = replace(one.cells[1], where="arm64", word="VIOLATED")
+    told = verdicts.by_claim("Q4", {"Q4.1": replace(one, cells=(*one.cells, also))})
+
+    title = claims.load(verdicts.CLAIMS)["Q4.1"].title
+    assert told.columns[2:] == ("HOLDS", "VIOLATED", "DOES NOT APPLY")
+    assert told.rows == [
+        ("Q4.1", title, "pause on x86", "today, pause on arm64", "move"),
+    ]
+    stale = verdicts.by_claim("Q4", {"Q4.1": replace(one, is_stale=True)})
+    assert stale.rows[0][1] == f"{title} (stale)"
+    assert isinstance(verdicts.by_claim("Q4", {}), Said)
 
 
 def test_a_smaller_bound_is_told_with_its_reason_and_the_states_that_are_left_out(found):

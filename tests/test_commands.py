@@ -97,6 +97,15 @@ def test_every_requirement_is_locked() -> None:
     assert written == {path.stem for path in REQUIREMENTS.glob("*.txt")}
 
 
+def test_the_copies_that_jupyterlab_keeps_are_no_chapters(tmp_path: Path) -> None:
+    copies = tmp_path / ".ipynb_checkpoints"
+    copies.mkdir()
+    (copies / "q9-checkpoint.md").write_text(CHAPTER.format(code="print(undefined)"))
+
+    done = lint(tmp_path, "x = 1")
+    assert (done.returncode, done.stdout) == (0, "chapters linted: 1\n")
+
+
 @pytest.mark.parametrize("lock", sorted(REQUIREMENTS.glob("*.txt")), ids=lambda path: path.stem)
 def test_a_lock_pins_by_hash_and_names_no_index(lock: Path) -> None:
     logical = lock.read_text("utf-8").replace("\\\n", " ").splitlines()

@@ -33,8 +33,13 @@ def as_notebook(page: Path) -> str:
 
 
 def main(folder: str) -> int:
-    """Lint every chapter under ``folder``; status 1 if ruff found anything."""
-    pages = [p for p in sorted(Path(folder).rglob("*.md")) if CODE_CELL in p.read_text("utf-8")]
+    """Lint every chapter under ``folder``; status 1 if ruff found anything.
+
+    What is in a hidden folder is not the book's: JupyterLab keeps copies there.
+    """
+    found = [p.relative_to(folder) for p in sorted(Path(folder).rglob("*.md"))]
+    own = [folder / p for p in found if not any(one.startswith(".") for one in p.parts)]
+    pages = [p for p in own if CODE_CELL in p.read_text("utf-8")]
     is_clean = True
     for page in pages:
         name = str(page.with_suffix(".ipynb"))

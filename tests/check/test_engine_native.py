@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
 from check.awkward_models import AWKWARD
+from interrupted import ctrl_c
 
 from benchmarks import memslot_like
 from memslotlib.check import Actor, Array, Bounds, CheckError, Int, Model, ModelError, Symmetric
@@ -161,10 +159,8 @@ def test_ctrl_c_gives_what_was_found_so_far_and_the_memory_back():
     from memslotlib.check import engine_native
 
     engine_native.release_memory()
-    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    result = explore(memslot_like.model(vcpus=3, accesses=3), traces=False)
-    timer.join()
+    with ctrl_c(0.3):
+        result = explore(memslot_like.model(vcpus=3, accesses=3), traces=False)
 
     assert not result.is_complete
     assert result.bound.startswith("interrupted: ")

@@ -1,8 +1,8 @@
-import signal
 import threading
 import time
 
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.host import GuestTimeoutError, KvmVm
 from memslotlib.interface import FETCH_STUB, REACH_BYTES, Context, Exit, Fragment
@@ -178,11 +178,8 @@ def test_ctrl_c_reaches_a_guest_that_spins(backend):
         vm.memory(HVA + 0x800, 2)[:] = FETCH_STUB
         vm.set_user_memory_region(1, 0, GPA, 0x1000, HVA)
         vm.read(GPA, 1)
-        timer = threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-        timer.start()
 
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), ctrl_c(0.2):
             vm.fetch(GPA)
 
-        timer.join()
         assert vm.fetch(GPA + 0x800) == Exit("done")

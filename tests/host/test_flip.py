@@ -1,10 +1,9 @@
 import dataclasses
 import itertools
-import signal
-import threading
 from collections import Counter
 
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.errors import NotRunError
 from memslotlib.host import flip as flips
@@ -178,13 +177,10 @@ def test_the_run_ends_in_time_without_enough_laps_that_overlap(monkeypatch):
 def test_ctrl_c_leaves_neither_thread_nor_vm_nor_mapping(backend, how, leaks):
     flip(BACKINGS, how, laps=1, backend=backend)
     leaks()
-    timer = threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.3):
         flip(BACKINGS, how, laps=10**9, backend=backend)
 
-    timer.join()
     assert leaks() == {}
 
 

@@ -1,7 +1,5 @@
-import signal
-import threading
-
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.errors import NotRunError
 from memslotlib.host import held as holding
@@ -118,13 +116,10 @@ def test_ctrl_c_in_a_hold_leaves_neither_thread_nor_vm(backend, monkeypatch, lea
     run("load", "move", backend)
     monkeypatch.setattr(holding, "WATCH_S", 3)
     leaks()
-    timer = threading.Timer(0.5, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.5):
         held(a_scenario(update="move"), backend=backend)
 
-    timer.join()
     assert leaks() == {}
 
 

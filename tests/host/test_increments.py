@@ -1,10 +1,9 @@
 """Two vCPUs that count: the program, and that what is missing is counted."""
 
-import signal
-import threading
 from types import SimpleNamespace
 
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.host import increments
 from memslotlib.host.arena import NoProgressError
@@ -77,13 +76,7 @@ def test_vcpus_that_do_not_get_on_are_told(backend, monkeypatch):
 def test_ctrl_c_leaves_neither_thread_nor_vm(backend, leaks):
     count(How.TODAY, 1000, backend=backend)
     leaks()
-    timer = threading.Timer(0.4, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            count(How.PAUSE, 1 << 40, backend=backend)
-    finally:
-        timer.cancel()
-        timer.join()
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.4):
+        count(How.PAUSE, 1 << 40, backend=backend)
 
     assert not leaks()

@@ -1,11 +1,10 @@
 """Copying under a storing guest: windows, what they explain, and that nothing stays behind."""
 
 import dataclasses
-import signal
-import threading
 from types import SimpleNamespace
 
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.copying import Event, How, Moment, Part
 from memslotlib.errors import NotRunError
@@ -124,13 +123,7 @@ def test_ctrl_c_leaves_neither_thread_nor_vm(backend, monkeypatch, leaks):
     # One trial takes seconds, so that it is a round that is interrupted.
     monkeypatch.setattr(migration, "PAUSE", 10_000_000)
     leaks()
-    timer = threading.Timer(0.4, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            migrated(How.BLOCK, trials=1000, pages=PAGES, backend=backend)
-    finally:
-        timer.cancel()
-        timer.join()
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.4):
+        migrated(How.BLOCK, trials=1000, pages=PAGES, backend=backend)
 
     assert not leaks()

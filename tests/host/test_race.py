@@ -1,8 +1,7 @@
 import dataclasses
-import signal
-import threading
 
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.errors import NotRunError
 from memslotlib.host import arena as arenas
@@ -145,13 +144,10 @@ def test_an_update_that_took_long_proves_nothing(backend, monkeypatch):
 @pytest.mark.needs_kvm
 def test_ctrl_c_leaves_neither_thread_nor_vm(backend, leaks):
     leaks()
-    timer = threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.3):
         rendezvous(a_scenario(), updates=10**9, backend=backend)
 
-    timer.join()
     assert leaks() == {}
 
 

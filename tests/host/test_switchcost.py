@@ -1,7 +1,7 @@
-import signal
 import threading
 
 import pytest
+from interrupted import ctrl_c
 
 from memslotlib.errors import NotRunError
 from memslotlib.host import switchcost as costs
@@ -90,13 +90,10 @@ def test_a_guest_without_progress_is_reported_in_time(monkeypatch, leaks):
 def test_ctrl_c_leaves_neither_thread_nor_vm_nor_mapping(how, leaks):
     run(how)
     leaks()
-    timer = threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.3):
         run(how, rounds=10**6)
 
-    timer.join()
     assert leaks() == {}
 
 

@@ -1,9 +1,8 @@
 import dataclasses
-import signal
-import threading
 from collections import Counter
 
 import pytest
+from interrupted import ctrl_c
 from made_rounds import WELL
 
 from memslotlib import litmus
@@ -231,13 +230,10 @@ def test_a_log_that_names_a_page_too_many_is_found(monkeypatch):
 def test_ctrl_c_leaves_neither_thread_nor_vm_nor_mapping(how, leaks):
     run(how, rounds=1)
     leaks()
-    timer = threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ctrl_c(0.3):
         run(how, rounds=10**6)
 
-    timer.join()
     assert leaks() == Counter()
 
 

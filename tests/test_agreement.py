@@ -15,6 +15,8 @@ from memslotlib.agreement import (
 )
 from memslotlib.claims import load
 from memslotlib.errors import MemslotError
+from memslotlib.evidence import DATA
+from memslotlib.hosts import hosts
 from memslotlib.litmus_model import scene
 from memslotlib.provenance import ROOT
 from memslotlib.verdict import HOST_WORDS, Verdict, Word
@@ -126,3 +128,12 @@ def test_what_has_no_reason_is_an_error_that_names_claim_and_api():
 
     with pytest.raises(MemslotError, match=r"Q4\.1: nothing says why no host showed it of today"):
         list(unshown([claim]))
+
+
+def test_what_is_said_of_all_hosts_with_records_is_true_of_them():
+    for host in hosts(DATA):
+        facts = host.records[-1].provenance
+        assert not host.capabilities["X86_SMM"], "no host with records has SMM"
+        assert facts.machine == "x86_64", "no host with records is arm64"
+        logs = facts.host["parameters"].get("kvm_intel.pml", "N")
+        assert logs == "N", "the hosts with records log by write protection, without PML"
